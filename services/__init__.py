@@ -1,0 +1,1 @@
+"""The servers: the gateway in front and the model servers behind it."""
