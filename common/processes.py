@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -73,7 +74,7 @@ class ServerProcess:
         with self.log.open("wb") as stream:
             self._process = subprocess.Popen(
                 self.command, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                env=self.env, cwd=self.cwd, start_new_session=True,
+                env=self.env, cwd=self.cwd, start_new_session=True, preexec_fn=_end_with_parent,
             )  # fmt: skip
 
     @property
@@ -154,6 +155,18 @@ class ServerProcess:
     def _log_tail(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()[-5:] if self.log.exists() else []
         return f"log {self.log} ends: {' | '.join(lines) or '(empty)'}"
+
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel to end this process when the thread that started it ends, even by SIGKILL.
+
+    So a killed job leaves no server behind. Start servers from a thread that outlives them.
+    """
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _answers(url: str) -> bool:

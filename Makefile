@@ -1,0 +1,49 @@
+# The front door for people. Every target calls a room's command line and nothing cleverer.
+# `make help` lists the targets; settings are given as NAME=value.
+
+PYTHON := .venv/bin/python
+DATA ?=
+BUDGET ?= demo
+TESTS ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo report test lint test-unit test-integration test-e2e lock clean \
+	bench-train bench-gateway bench-edge score
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
+
+setup: ## make .venv and .venv-edge from the pinned locks (a second run is a no-op)
+	@sh requirements/setup.sh
+
+demo: setup ## the main job: data, training, signed bundle, three roads, load, report (DATA=folder for your own)
+	@$(PYTHON) -m tradeoffs demo --budget $(BUDGET) $(if $(DATA),--data $(DATA))
+
+report: setup ## write the trade-off pages again from the last measurements
+	@$(PYTHON) -m tradeoffs report
+
+test: setup lint ## every check and test that this machine can run, with one summary line
+	@$(PYTHON) -m pytest $(TESTS)
+
+lint: setup ## ruff and mypy
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy .
+
+test-unit test-integration test-e2e: test-%: setup
+	@$(PYTHON) -m pytest tests -m $*
+
+bench-train: setup ## tokens/s of the training loop against transformers' Trainer
+	@$(PYTHON) -m training.bench
+
+bench-gateway: setup ## gateway overhead against the backend alone
+	@$(PYTHON) -m services.gateway.bench
+
+bench-edge: setup ## edge int4 and fp32 against transformers eager fp32
+	@$(PYTHON) -m edge bench
+
+lock: ## resolve pyproject.toml into requirements/*.txt (UPGRADE=1 for newer versions)
+	@sh requirements/lock.sh
+
+clean: ## remove what jobs wrote (data, runs, bundles, reports); environments and keys stay
+	rm -rf data runs bundles reports build
