@@ -15,6 +15,8 @@ from common.processes import ServerError, ServerProcess, free_port, require_free
 
 pytestmark = pytest.mark.unit
 
+SLEEP = "import time; time.sleep(60)"
+
 
 def http_server(tmp_path: Path, port: int) -> ServerProcess:
     command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
@@ -40,8 +42,10 @@ def test_server_that_ends_at_once_is_an_error_with_its_log(tmp_path: Path) -> No
 
 
 def test_stop_ends_descendants_too(tmp_path: Path) -> None:
-    script = "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
-    script += "print(p.pid, flush=True); time.sleep(60)"
+    script = (
+        "import subprocess, sys, time; "
+        f"print(subprocess.Popen([sys.executable, '-c', {SLEEP!r}]).pid, flush=True); time.sleep(60)"
+    )
     server = ServerProcess(
         [sys.executable, "-c", script], log=tmp_path / "log", ready_url="http://127.0.0.1:9/"
     )
@@ -55,7 +59,7 @@ def test_stop_ends_descendants_too(tmp_path: Path) -> None:
 def test_server_ends_when_its_starter_is_killed(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from common.processes import ServerProcess; "
-        "s = ServerProcess([sys.executable, '-c', 'import time; time.sleep(60)'], log=Path(sys.argv[1]), ready_url='http://127.0.0.1:9/'); "
+        f"s = ServerProcess([sys.executable, '-c', {SLEEP!r}], log=Path(sys.argv[1]), ready_url=''); "
         "s.start(); print(s.pid, flush=True); time.sleep(60)"
     )
     starter = subprocess.Popen(
