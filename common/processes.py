@@ -42,6 +42,26 @@ def require_free_port(host: str, port: int) -> None:
             raise ServerError(f"{host}:{port}: {reason}; end what uses it or choose another --port") from exc
 
 
+def process_tree(pid: int) -> list[psutil.Process]:
+    """The process and its descendants at this moment; empty when it has ended."""
+    try:
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def tree_memory_bytes(pid: int) -> int:
+    """Resident memory of a process and its descendants in bytes, shared pages counted once (PSS)."""
+    total = 0
+    for process in process_tree(pid):
+        try:
+            total += process.memory_full_info().pss
+        except psutil.Error:
+            continue
+    return total
+
+
 class ServerProcess:
     """A server that runs as a child process and logs to a file.
 
@@ -100,24 +120,14 @@ class ServerProcess:
         raise ServerError(f"{self._name()} was not ready after {timeout_seconds:.0f} s; {self._log_tail()}")
 
     def rss_bytes(self) -> int:
-        """Resident memory of the process and all its descendants, in bytes.
-
-        Pages shared between them count once where the kernel tells (PSS), else in each.
-        """
-        total = 0
-        for process in self._tree():
-            try:
-                memory = process.memory_full_info()
-                total += getattr(memory, "pss", 0) or memory.rss
-            except psutil.Error:
-                continue
-        return total
+        """Memory of the process and all its descendants, in bytes: see `tree_memory_bytes`."""
+        return tree_memory_bytes(self.pid)
 
     def stop(self, grace_seconds: float = 15.0) -> None:
         """End the process and every descendant: SIGTERM, then SIGKILL after `grace_seconds`."""
         if self._process is None:
             return
-        tree = self._tree()
+        tree = process_tree(self.pid)
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -141,13 +151,6 @@ class ServerProcess:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    def _tree(self) -> list[psutil.Process]:
-        try:
-            root = psutil.Process(self.pid)
-            return [root, *root.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
 
     def _name(self) -> str:
         return f"`{' '.join(self.command[:4])} …`"

@@ -1,0 +1,152 @@
+"""A list of commands that run in order, each once: what is done and unchanged is not done again.
+
+Every stage is a command that a person can type. A stage is done when its command ended well and its
+outputs are there; it is done again when its command, its settings, the code of the rooms it uses, or
+any stage before it has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+from rich.console import Console
+
+from common.errors import TriviumError
+from common.files import atomic_write
+from common.processes import tree_memory_bytes
+
+
+class StageError(TriviumError):
+    """A stage's command failed or left an output out."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a job."""
+
+    name: str
+    title: str
+    command: tuple[str, ...]
+    outputs: tuple[Path, ...]
+    inputs: tuple[Path, ...] = ()
+    """Files and folders whose content decides the result, for example configurations."""
+    rooms: tuple[str, ...] = ()
+    """Folders of code: a change there makes the stage stale."""
+
+
+class Done(BaseModel):
+    """What is remembered of a finished stage."""
+
+    fingerprint: str
+    seconds: float
+    peak_memory_bytes: int
+
+
+class State(BaseModel):
+    """The finished stages of a job by name, kept in one JSON file."""
+
+    stages: dict[str, Done] = {}
+
+    @classmethod
+    def load(cls, path: Path) -> State:
+        """The state in `path`, or an empty one when there is none or it cannot be read."""
+        try:
+            return cls.model_validate_json(path.read_text())
+        except (OSError, ValidationError):
+            return cls()
+
+
+def run_stages(stages: Sequence[Stage], state_path: Path, console: Console) -> State:
+    """Run what is not done yet, in order; returns the state with seconds and peak memory per stage.
+
+    Raises StageError naming the stage and how to go on. The state is saved after every stage, so that
+    an interrupted job continues where it was.
+    """
+    old, state = State.load(state_path), State()
+    fingerprint = ""
+    for number, stage in enumerate(stages, 1):
+        label = f"[bold cyan]{number}/{len(stages)} {stage.title}[/]"
+        fingerprint = _fingerprint(stage, fingerprint)
+        done = old.stages.get(stage.name)
+        if done and done.fingerprint == fingerprint and all(path.exists() for path in stage.outputs):
+            console.print(f"{label}: done before ({done.seconds:.0f} s)")
+        else:
+            console.print(f"{label}\n[dim]$ {shlex.join(stage.command)}[/]", highlight=False)
+            done = _run(stage, fingerprint)
+            console.print(
+                f"{label}: {done.seconds:.0f} s, {done.peak_memory_bytes / 1e9:.1f} GB", highlight=False
+            )
+        state.stages[stage.name] = done
+        atomic_write(state_path, state.model_dump_json(indent=2))
+    return state
+
+
+def _run(stage: Stage, fingerprint: str) -> Done:
+    started = time.monotonic()
+    process = subprocess.Popen(stage.command)
+    with _PeakMemory(process.pid) as memory:
+        try:
+            code = process.wait()
+        except BaseException:
+            # Ctrl-C reaches the child too (same terminal): give it time to save its checkpoint.
+            process.wait(30)
+            raise
+    if code:
+        raise StageError(
+            f"stage {stage.name!r} ended with exit code {code}: {shlex.join(stage.command)}; "
+            "mend what it said above and start again: finished stages are kept"
+        )
+    missing = [str(path) for path in stage.outputs if not path.exists()]
+    if missing:
+        raise StageError(f"stage {stage.name!r} ended well but did not write {', '.join(missing)}")
+    return Done(
+        fingerprint=fingerprint, seconds=time.monotonic() - started, peak_memory_bytes=memory.peak_bytes
+    )
+
+
+def _fingerprint(stage: Stage, before: str) -> str:
+    digest = hashlib.sha256(json.dumps([before, stage.name, stage.command]).encode())
+    files = [path for room in stage.rooms for path in sorted(Path(room).rglob("*.py"))]
+    for path in [*files, *(file for path in stage.inputs for file in _files(path))]:
+        digest.update(str(path).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.is_file())
+    return [path] if path.exists() else []
+
+
+class _PeakMemory:
+    """Samples the memory of a process tree once a second (PSS: shared pages count once)."""
+
+    def __init__(self, pid: int) -> None:
+        self.peak_bytes = 0
+        self._pid = pid
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> _PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while not self._stop.wait(1):
+            self.peak_bytes = max(self.peak_bytes, tree_memory_bytes(self._pid))
