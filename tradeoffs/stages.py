@@ -73,12 +73,12 @@ def run_stages(stages: Sequence[Stage], state_path: Path, console: Console) -> S
     Raises StageError naming the stage and how to go on. The state is saved after every stage, so that
     an interrupted job continues where it was.
     """
-    old, state = State.load(state_path), State()
+    state = State.load(state_path)
     fingerprint = ""
     for number, stage in enumerate(stages, 1):
         label = f"[bold cyan]{number}/{len(stages)} {stage.title}[/]"
         fingerprint = _fingerprint(stage, fingerprint)
-        done = old.stages.get(stage.name)
+        done = state.stages.get(stage.name)
         if done and done.fingerprint == fingerprint and all(path.exists() for path in stage.outputs):
             console.print(f"{label}: done before ({done.seconds:.0f} s)")
         else:
@@ -117,8 +117,9 @@ def _run(stage: Stage, fingerprint: str) -> Done:
 
 def _fingerprint(stage: Stage, before: str) -> str:
     digest = hashlib.sha256(json.dumps([before, stage.name, stage.command]).encode())
-    files = [path for room in stage.rooms for path in sorted(Path(room).rglob("*.py"))]
-    for path in [*files, *(file for path in stage.inputs for file in _files(path))]:
+    code = [file for room in stage.rooms for file in sorted(Path(room).rglob("*.py"))]
+    settings = [file for path in stage.inputs for file in _files(path)]
+    for path in [*code, *settings]:
         digest.update(str(path).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()

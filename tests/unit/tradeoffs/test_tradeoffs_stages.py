@@ -18,11 +18,11 @@ def quiet() -> Console:
     return Console(quiet=True)
 
 
-def appending(tmp_path: Path, name: str, **kwargs: tuple[Path, ...]) -> Stage:
+def appending(tmp_path: Path, name: str, inputs: tuple[Path, ...] = ()) -> Stage:
     """A stage that adds one letter to its output each time it runs."""
     output = tmp_path / name
     script = f"open({str(output)!r}, 'a').write('x')"
-    return Stage(name, name, (sys.executable, "-c", script), outputs=(output,), **kwargs)
+    return Stage(name, name, (sys.executable, "-c", script), outputs=(output,), inputs=inputs)
 
 
 def runs(tmp_path: Path, *names: str) -> list[int]:
@@ -58,7 +58,7 @@ def test_a_failed_stage_is_named_and_the_next_start_continues_there(tmp_path: Pa
     gate = tmp_path / "gate"
     script = f"import pathlib, sys; sys.exit(0 if pathlib.Path({str(gate)!r}).exists() else 3)"
     stages = [appending(tmp_path, "a"), Stage("b", "b", (sys.executable, "-c", script), outputs=())]
-    with pytest.raises(StageError, match="stage 'b' ended with exit code 3.*finished stages are kept"):
+    with pytest.raises(StageError, match=r"stage 'b' ended with exit code 3.*finished stages are kept"):
         run_stages(stages, tmp_path / "state.json", quiet)
     gate.touch()
     state = run_stages(stages, tmp_path / "state.json", quiet)
@@ -68,7 +68,7 @@ def test_a_failed_stage_is_named_and_the_next_start_continues_there(tmp_path: Pa
 
 def test_a_stage_without_its_output_is_an_error(tmp_path: Path, quiet: Console) -> None:
     stage = Stage("a", "a", (sys.executable, "-c", ""), outputs=(tmp_path / "never",))
-    with pytest.raises(StageError, match="did not write .*never"):
+    with pytest.raises(StageError, match=r"did not write .*never"):
         run_stages([stage], tmp_path / "state.json", quiet)
 
 
