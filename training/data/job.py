@@ -1,0 +1,114 @@
+"""The data job: read, check, drop duplicates, split, write. `prepare` is what other rooms call."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from tqdm import tqdm
+
+from common.files import atomic_folder, atomic_path
+from training.data.card import Card, fingerprint, is_current, load_card
+from training.data.config import DataConfig, DataError
+from training.data.duplicates import EXACT, KEEP, NEAR, mark_duplicates
+from training.data.records import TEXT
+from training.data.sources import Source, open_source
+from training.data.splits import LEAKED, TRAIN, Assignment, assign_splits
+from training.data.table import batches, build_table
+from training.data.write import write_data_set
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedData:
+    """A prepared data set: its folder, its card, its statistics, and whether this call had nothing to do."""
+
+    path: Path
+    card: Card
+    stats: dict[str, Any]
+    reused: bool
+
+
+def prepare(config: DataConfig, *, force: bool = False, progress: bool = True) -> PreparedData:
+    """Prepare `<output>/<name>/`; a second call with the same settings, source and code only reads the card.
+
+    Raises DataError where the source cannot be used, has too many bad rows (they are then listed in
+    `<output>/<name>.quarantine.jsonl`), or leaves nothing to train on; FileError where writing fails.
+    """
+    started = time.monotonic()
+    folder = config.output / config.name
+    source = open_source(config)
+    mark = fingerprint(config, source.digest)
+    if not force and is_current(folder, mark):
+        return PreparedData(folder, load_card(folder), json.loads((folder / "stats.json").read_text()), reused=True)
+    config.output.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(dir=config.output, prefix=f".{config.name}.", suffix=".work") as work,
+        tqdm(desc="data", unit=" rows", disable=None if progress else True, leave=False) as bar,
+    ):
+        rejected = Path(work) / "quarantine.jsonl"
+        table, stages = _read(config, source, Path(work), rejected, bar)
+        assignment = _assign(config, table, stages, bar)
+        with atomic_folder(folder) as target:
+            rejected.rename(target / "quarantine.jsonl")
+            card, stats = write_data_set(target, table, assignment.codes, config, source, stages, mark, started)
+    (config.output / f"{config.name}.quarantine.jsonl").unlink(missing_ok=True)
+    return PreparedData(folder, card, stats, reused=False)
+
+
+def _read(
+    config: DataConfig, source: Source, work: Path, rejected: Path, bar: tqdm[Any]
+) -> tuple[Dataset, dict[str, Any]]:
+    """Rows into the table, bad rows into the quarantine file; stops where there are too many of those."""
+    bar.set_description("read")
+    with rejected.open("w", encoding="utf-8") as quarantine:
+        table, bad = build_table(source, work, quarantine, bar.update)
+    good, bad_total = 0 if table is None else len(table), bad.total()
+    share = bad_total / max(1, good + bad_total)
+    if table is None or share > config.max_bad_share:
+        kept = config.output / f"{config.name}.quarantine.jsonl"
+        with atomic_path(kept) as temporary:
+            temporary.write_bytes(rejected.read_bytes())
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in bad.most_common()) or "the source is empty"
+        raise DataError(
+            f"{source.name}: {bad_total:,} of {good + bad_total:,} rows are bad ({share:.1%}; {reasons}); see {kept}, "
+            f"mend the source or raise max_bad_share (now {config.max_bad_share:.1%})"
+        )
+    return table, {"rows_read": good + bad_total, "quarantined": dict(bad.most_common()), "rows_good": good}
+
+
+def _assign(config: DataConfig, table: Dataset, stages: dict[str, Any], bar: tqdm[Any]) -> Assignment:
+    """The split of each row; duplicates are marked LEAKED too, and both are counted in `stages`."""
+    columns = table.with_format("numpy")
+    inputs, declared, groups = (np.asarray(columns[name][:]) for name in ("input", "declared", "group"))
+    assignment = assign_splits(groups, declared, config.splits, config.seed)
+    codes = assignment.codes
+    stages["share_an_input_with_a_held_out_split"] = int((codes == LEAKED).sum())
+    # The references of a held-out split that the source brings are what published scores are computed on: kept as they are.
+    candidates = np.flatnonzero((codes != LEAKED) & ~np.isin(codes, list(assignment.official)))
+    bar.reset(total=len(candidates))
+    bar.set_description("duplicates")
+    ordered = candidates[np.argsort(inputs[candidates], kind="stable")]
+    marks = np.fromiter(mark_duplicates(_texts(table.select(ordered), bar), config.duplicates), np.int8, len(ordered))
+    codes[ordered[marks != KEEP]] = LEAKED
+    stages["exact_duplicates"] = int((marks == EXACT).sum())
+    stages["near_duplicates"] = int((marks == NEAR).sum())
+    stages["rows_kept"] = int((codes != LEAKED).sum())
+    if not (codes == TRAIN).any():
+        raise DataError("no row is left to train on; the source must bring rows beyond its dev and test splits")
+    return assignment
+
+
+def _texts(table: Dataset, bar: tqdm[Any]) -> Iterator[tuple[int, str]]:
+    for batch in batches(table, ["task", "input", "answer"]):
+        for task, key, answer in batch:
+            bar.update()
+            # Plain texts are all compared with each other, so they form one group.
+            yield (0 if task == TEXT else key), answer or ""

@@ -1,0 +1,50 @@
+"""Plain text for pretraining, cut at paragraph ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from training.data.attributes import normalise
+from training.data.config import DataConfig
+from training.data.records import TEXT, BadRow, Place, Record, Rejected, Split, clean_text, require_text
+from training.data.sources.lines import read_lines
+
+
+def read_text(path: Path, split: Split | None, config: DataConfig) -> Iterator[Record | Rejected]:
+    """Documents of about `text_chunk_chars` characters: whole paragraphs, in order, none cut unless it is longer."""
+    for line, chunk in _chunks(path, config):
+        place = Place(path.name, line)
+        try:
+            require_text(chunk, "text")
+            if len(chunk) > config.max_row_chars:
+                raise BadRow("oversized", f"a line of more than {config.max_row_chars} characters")
+        except BadRow as bad:
+            yield Rejected(place, bad.reason, bad.detail, chunk)
+            continue
+        text = clean_text(chunk)
+        yield Record(TEXT, (), text, split, normalise(text), place)
+
+
+def _chunks(path: Path, config: DataConfig) -> Iterator[tuple[int, str]]:
+    """(first line, text) of each chunk. A chunk ends at a blank line once it is long enough, or at any line when too long."""
+    lines: list[str] = []
+    start, size = 1, 0
+    for number, line in enumerate(read_lines(path, config.max_row_chars), start=1):
+        damaged = len(line) > config.max_row_chars or any("\ud800" <= char <= "\udfff" for char in line)
+        full = size + len(line) > config.text_chunk_chars or (not line.strip() and size > config.text_chunk_chars // 2)
+        # A damaged line goes alone, so that it does not take its neighbours into quarantine.
+        if lines and (damaged or full):
+            yield start, "\n".join(lines)
+            lines, size = [], 0
+        if damaged:
+            yield number, line
+            continue
+        if not lines:
+            if not line.strip():
+                continue
+            start = number
+        lines.append(line)
+        size += len(line) + 1
+    if lines:
+        yield start, "\n".join(lines)
