@@ -1,1 +1,1 @@
-"""The servers: the gateway in front and the model servers behind it."""
+"""The services of Trivium: the gateway in front and the model server behind it."""
