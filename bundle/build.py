@@ -1,0 +1,137 @@
+"""Make an unsigned bundle from a model folder and the records of how it was made."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from pydantic import Field
+
+from bundle.errors import BundleError, BundleExists, PickleInDisguise
+from bundle.formats import PICKLE_SUFFIXES, check_format
+from bundle.golden import compute_golden, read_prompts
+from bundle.inventory import hash_files
+from bundle.manifest import MANIFEST_NAME, Identifier, Manifest
+from bundle.sources import NOT_STATED, read_data, read_evaluation, read_gates, read_job, read_templates
+from bundle.write import write_documents
+from common.config import StrictModel
+from common.files import atomic_folder
+
+MODEL_SUFFIXES = frozenset({".json", ".safetensors", ".txt", ".jinja", ".model", ".tiktoken"})
+"""What a Hugging Face model folder needs to load; a trainer's optimizer states and logs stay behind."""
+
+
+class BuildRequest(StrictModel):
+    """Everything that goes into a bundle. Paths are read; nothing is fetched."""
+
+    model: Path
+    """Hugging Face folder with safetensors weights."""
+    name: Identifier
+    version: Identifier
+    output: Path = Path("bundles")
+    """The bundle becomes `<output>/<name>/<version>/`."""
+    run: Path | None = None
+    """Folder of the job, for `config.json` and `result.json`."""
+    data_card: Path | None = None
+    evaluation: Path | None = None
+    gates: Path | None = None
+    prompts: Path | None = None
+    """Golden prompts: JSONL rows with messages, input or prompt; or one prompt a line."""
+    golden_count: int = Field(default=16, ge=1, le=1024)
+    max_new_tokens: int = Field(default=64, ge=1, le=4096)
+    prompt_templates: list[Path] = []
+    base_model: str = "none: trained from scratch"
+    licence: str = "Apache-2.0"
+    intended_use: str = (
+        "Text generation from prompts of the kind it was trained on; see the data and the evaluation."
+    )
+    limits: list[str] = [
+        "Answers can be wrong in content; check them by program or by eye where it matters.",
+        "Evaluated only on the data and metrics in the table above.",
+    ]
+    replace: bool = False
+    """Replace this version if it is there; without it that is an error."""
+
+
+def build_bundle(request: BuildRequest) -> Path:
+    """Build the bundle and return its folder. It is there whole, or not at all.
+
+    Raises BundleExists, PickleInDisguise, WrongFormat, another BundleError for inputs that cannot be read, or FileError
+    (disk full).
+    """
+    target = request.output / request.name / request.version
+    if target.exists() and not request.replace:
+        raise BundleExists(
+            f"{target}: this version is there already; choose another --version or say --replace"
+        )
+    sources = _model_files(request.model)
+    manifest = _manifest(request)
+    with atomic_folder(target) as folder:
+        for relative, source in sources.items():
+            destination = folder / "model" / relative
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, destination)
+        write_documents(folder, manifest.model_copy(update={"files": hash_files(folder)}))
+    return target
+
+
+def _manifest(request: BuildRequest) -> Manifest:
+    """All of the manifest but the list of files."""
+    golden = []
+    if request.prompts is not None:
+        prompts = read_prompts(request.prompts, request.golden_count)
+        golden = compute_golden(request.model, prompts, request.max_new_tokens)
+    return Manifest(
+        name=request.name,
+        version=request.version,
+        created=_created(),
+        base_model=request.base_model,
+        licence=request.licence,
+        intended_use=request.intended_use,
+        limits=request.limits,
+        job=read_job(request.run, NOT_STATED),
+        data=read_data(request.data_card),
+        evaluation=read_evaluation(request.evaluation),
+        gates=read_gates(request.gates),
+        prompt_templates=read_templates(request.model, request.prompt_templates),
+        golden=golden,
+        files=[],
+    )
+
+
+def _model_files(model: Path) -> dict[str, Path]:
+    """The files to copy, by relative path. Links are followed here: a hub cache is made of them."""
+    if not model.is_dir():
+        raise BundleError(f"{model}: no such model folder")
+    if not (model / "config.json").is_file():
+        raise BundleError(f"{model}: no config.json; give a Hugging Face model folder")
+    chosen = {
+        path.name: path
+        for path in sorted(model.iterdir())
+        if path.is_file() and path.suffix in MODEL_SUFFIXES
+    }
+    for name, path in chosen.items():
+        check_format(path, name)
+    if not any(name.endswith(".safetensors") for name in chosen):
+        pickles = [path.name for path in sorted(model.iterdir()) if path.suffix.lower() in PICKLE_SUFFIXES]
+        if pickles:
+            raise PickleInDisguise(
+                f"{model / pickles[0]}: pickled weights; save them with save_pretrained(safe_serialization=True)"
+            )
+        raise BundleError(f"{model}: no .safetensors file in this folder")
+    return chosen
+
+
+def _created() -> str | None:
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if not epoch:
+        return None
+    from bundle.mlbom import timestamp
+
+    try:
+        return timestamp(int(epoch))
+    except (ValueError, OverflowError, OSError) as exc:
+        raise BundleError(
+            f"SOURCE_DATE_EPOCH={epoch!r}: expected seconds since 1970, for {MANIFEST_NAME}"
+        ) from exc

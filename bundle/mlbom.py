@@ -1,0 +1,128 @@
+"""mlbom.cdx.json: the CycloneDX 1.6 bill of materials of the model, made from the manifest.
+
+cyclonedx-python-lib writes the BOM and checks it against the schema; it has no class for `modelCard` yet, so that part
+is added to its output (https://cyclonedx.org/docs/1.6/json/#components_items_modelCard) before the check.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from cyclonedx.model import HashAlgorithm, HashType, Property
+from cyclonedx.model.bom import Bom
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.model.license import DisjunctiveLicense
+from cyclonedx.output.json import JsonV1Dot6
+from cyclonedx.spdx import is_supported_id
+
+from bundle.errors import BundleError
+from bundle.manifest import FileEntry, Manifest, canonical_json, digest_of
+
+
+def ml_bom(manifest: Manifest) -> bytes:
+    """The BOM as canonical JSON. Its serial number is derived from the content: same bundle, same bytes."""
+    model = Component(
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        name=manifest.name,
+        version=manifest.version,
+        bom_ref=f"model:{manifest.name}@{manifest.version}",
+        description=manifest.intended_use,
+        licenses=[_licence(manifest.licence)],
+        properties=[
+            Property(name="trivium:base_model", value=manifest.base_model),
+            Property(name="trivium:job", value=manifest.job.name),
+            Property(name="trivium:git_commit", value=manifest.job.git_commit or "not stated"),
+            Property(name="trivium:seed", value=str(manifest.job.seed)),
+        ],
+        components=[_file(entry) for entry in manifest.files],
+    )
+    data = Component(
+        type=ComponentType.DATA,
+        name=manifest.data.name,
+        bom_ref=_data_ref(manifest),
+        description=manifest.data.source,
+        licenses=[_licence(manifest.data.licence)],
+        properties=[Property(name="trivium:digest", value=manifest.data.digest)],
+    )
+    bom = Bom(components=[data])
+    bom.metadata.component = model
+    bom.register_dependency(model, [data])
+    document = json.loads(JsonV1Dot6(bom).output_as_string())
+    document["metadata"]["component"]["modelCard"] = _model_card(manifest)
+    document["metadata"].pop("timestamp", None)
+    if manifest.created:
+        document["metadata"]["timestamp"] = manifest.created
+    document.pop("serialNumber", None)
+    document["serialNumber"] = f"urn:uuid:{uuid5(NAMESPACE_URL, digest_of(canonical_json(document)))}"
+    return canonical_json(document)
+
+
+def check_schema(document: bytes) -> None:
+    """Validate against the CycloneDX 1.6 schema (strict). Raises BundleError; needs jsonschema."""
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(document.decode())
+    if problem:
+        raise BundleError(f"the ML-BOM does not follow CycloneDX 1.6: {str(problem).splitlines()[0]}")
+
+
+def _file(entry: FileEntry) -> Component:
+    return Component(
+        type=ComponentType.FILE,
+        name=entry.path,
+        bom_ref=f"file:{entry.path}",
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=entry.sha256)],
+        properties=[Property(name="trivium:size_bytes", value=str(entry.size))],
+    )
+
+
+def _licence(text: str) -> DisjunctiveLicense:
+    return DisjunctiveLicense(id=text) if is_supported_id(text) else DisjunctiveLicense(name=text)
+
+
+def _data_ref(manifest: Manifest) -> str:
+    return f"data:{manifest.data.name}"
+
+
+def _model_card(manifest: Manifest) -> dict[str, Any]:
+    metrics = []
+    for result in manifest.evaluation:
+        metric: dict[str, Any] = {
+            "type": result.metric,
+            "value": repr(result.value),
+            "slice": _slice(result.split, result.n),
+        }
+        if result.ci_low is not None and result.ci_high is not None:
+            interval = {"lowerBound": repr(result.ci_low), "upperBound": repr(result.ci_high)}
+            metric["confidenceInterval"] = interval
+        metrics.append(metric)
+    return {
+        "modelParameters": {
+            "approach": {"type": "self-supervised"},
+            "task": "text-generation",
+            "architectureFamily": "transformer",
+            "datasets": [{"ref": _data_ref(manifest)}],
+            "inputs": [{"format": "text"}],
+            "outputs": [{"format": "text"}],
+        },
+        "quantitativeAnalysis": {"performanceMetrics": metrics},
+        "considerations": {
+            "useCases": [manifest.intended_use],
+            "technicalLimitations": manifest.limits,
+        },
+    }
+
+
+def _slice(split: str | None, n: int) -> str:
+    return f"{split or 'all'}, n={n}"
+
+
+def timestamp(seconds: int) -> str:
+    """SOURCE_DATE_EPOCH as RFC 3339 in UTC."""
+    from datetime import UTC
+
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

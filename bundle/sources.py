@@ -1,0 +1,119 @@
+"""Read what other rooms wrote (data card, job result, evaluation, gates) into the manifest's sections."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from bundle.errors import BundleError
+from bundle.manifest import Data, EvaluationResult, Gate, Job, PromptTemplate
+
+Section = TypeVar("Section", bound=BaseModel)
+
+NOT_STATED = "not stated"
+
+
+def read_data(card: Path | None) -> Data:
+    """The data section from `card.json` of a prepared data set."""
+    if card is None:
+        return Data(name=NOT_STATED, digest=NOT_STATED, licence=NOT_STATED, source=NOT_STATED)
+    return _section(Data, _read_object(card), str(card))
+
+
+def read_job(run: Path | None, fallback_name: str) -> Job:
+    """The job section from a run folder: `config.json` (all of it) and name, seed, commit from `result.json`."""
+    if run is None:
+        return Job(name=fallback_name)
+    if not run.is_dir():
+        raise BundleError(f"{run}: no such run folder")
+    config = _read_object(run / "config.json") if (run / "config.json").is_file() else {}
+    result = _read_object(run / "result.json") if (run / "result.json").is_file() else {}
+    values = {
+        "name": result.get("job") or result.get("name") or run.name,
+        "config": config,
+        "seed": result.get("seed", config.get("seed")),
+        "git_commit": result.get("git_commit"),
+    }
+    return _section(Job, values, str(run))
+
+
+def read_evaluation(path: Path | None) -> list[EvaluationResult]:
+    """Evaluation results: a list of objects with metric, value, n, ci_low, ci_high (or that list under `results`)."""
+    return [
+        _section(EvaluationResult, row, f"{path}: row {i}") for i, row in enumerate(_read_rows(path), start=1)
+    ]
+
+
+def read_gates(path: Path | None) -> list[Gate]:
+    """Gates: a list of objects with name, passed and, optionally, detail (or that list under `results`)."""
+    return [_section(Gate, row, f"{path}: row {i}") for i, row in enumerate(_read_rows(path), start=1)]
+
+
+def read_templates(model_dir: Path, extra: list[Path]) -> list[PromptTemplate]:
+    """The chat template inside the model folder and any further template files, by the SHA-256 of their text."""
+    templates = []
+    chat = _chat_template(model_dir)
+    if chat is not None:
+        templates.append(
+            PromptTemplate(name="chat_template", sha256=hashlib.sha256(chat.encode()).hexdigest())
+        )
+    for path in extra:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as exc:
+            raise BundleError(f"{path}: the prompt template cannot be read: {exc}") from exc
+        templates.append(PromptTemplate(name=path.name, sha256=hashlib.sha256(text.encode()).hexdigest()))
+    return templates
+
+
+def _chat_template(model_dir: Path) -> str | None:
+    file = model_dir / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    config = model_dir / "tokenizer_config.json"
+    template = _read_object(config).get("chat_template") if config.is_file() else None
+    if template is None or isinstance(template, str):
+        return template
+    return json.dumps(template, sort_keys=True)
+
+
+def _read_rows(path: Path | None) -> list[Any]:
+    if path is None:
+        return []
+    values = _read_json(path)
+    if isinstance(values, dict):
+        values = values.get("results")
+    if not isinstance(values, list):
+        raise BundleError(f"{path}: expected a JSON list, or an object with the list under `results`")
+    return values
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    values = _read_json(path)
+    if not isinstance(values, dict):
+        raise BundleError(f"{path}: expected a JSON object")
+    return values
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as exc:
+        raise BundleError(f"{path}: cannot be read as JSON: {exc}") from exc
+
+
+def _section(kind: type[Section], values: Any, where: str) -> Section:
+    """Validate the fields this section knows; other rooms' files may say more than a manifest needs."""
+    if not isinstance(values, dict):
+        raise BundleError(f"{where}: expected a JSON object, found a {type(values).__name__}")
+    known = {key: value for key, value in values.items() if key in kind.model_fields}
+    try:
+        return kind.model_validate(known)
+    except ValidationError as exc:
+        problem = exc.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in problem["loc"]) or "the object"
+        raise BundleError(f"{where}: {field}: {problem['msg']}") from exc
