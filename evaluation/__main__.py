@@ -1,0 +1,7 @@
+"""`python -m evaluation score|generate|perplexity|samples`."""
+
+from common.cli import run
+from evaluation.commands import app
+
+if __name__ == "__main__":
+    run(app)

@@ -1,0 +1,111 @@
+"""What a scoring run found: a pydantic record for programs and a table for people."""
+
+from __future__ import annotations
+
+from common.config import StrictModel
+
+
+class MetricResult(StrictModel):
+    """One figure with its interval. `n` counts inputs; `ci_low`/`ci_high` are None where there is none."""
+
+    metric: str
+    label: str
+    value: float
+    n: int
+    ci_low: float | None
+    ci_high: float | None
+    unit: str
+    description: str
+    higher_is_better: bool | None
+
+
+class SlotErrors(StrictModel):
+    """Counts behind the slot error rate, over all inputs; `by_slot` has the same three per slot."""
+
+    slots: int
+    missing: int
+    added: int
+    wrong: int
+    outputs_with_errors: int
+    by_slot: dict[str, dict[str, int]]
+
+
+class ComparisonResult(StrictModel):
+    """This system minus the other on one metric, with interval and two-sided p-values."""
+
+    metric: str
+    label: str
+    value: float
+    other: float
+    difference: float
+    ci_low: float | None
+    ci_high: float | None
+    p_permutation: float | None
+    p_bootstrap: float | None
+
+
+class ScoreReport(StrictModel):
+    """All metrics of one set of outputs."""
+
+    metrics: list[MetricResult]
+    n_inputs: int
+    n_references: int
+    resamples: int
+    seed: int
+    confidence: float
+    signatures: dict[str, str]
+    slot_errors: SlotErrors | None
+    unavailable: dict[str, str]
+    """Metric to the reason why it could not be computed."""
+    notes: list[str]
+    comparison: list[ComparisonResult] | None = None
+
+    def value(self, metric: str) -> float:
+        """The value of a metric by its key, such as "bleu". Raises KeyError."""
+        return {m.metric: m.value for m in self.metrics}[metric]
+
+
+def as_text(report: ScoreReport) -> str:
+    """The report as an aligned table, with definitions, signatures and notes below."""
+    rows = [["metric", "value", f"{report.confidence:.0%} interval", "n", "unit", "how"]]
+    for m in report.metrics:
+        digits = _digits(m.metric)
+        between = "" if m.ci_low is None or m.ci_high is None else f"{m.ci_low:.{digits}f} – {m.ci_high:.{digits}f}"
+        rows.append([m.label, f"{m.value:.{digits}f}", between, str(m.n), m.unit, m.description])
+    lines = _table(rows)
+    lines.append("")
+    lines.append(
+        f"{report.n_inputs} inputs, {report.n_references} references; percentile bootstrap over inputs, "
+        f"{report.resamples} resamples, seed {report.seed} (distinct-n: jackknife)"
+    )
+    lines += [f"{name}: {signature}" for name, signature in report.signatures.items()]
+    if report.slot_errors is not None:
+        e = report.slot_errors
+        lines.append(
+            f"slot errors: {e.missing} missing + {e.added} added + {e.wrong} wrong of {e.slots} slots, "
+            f"in {e.outputs_with_errors} of {report.n_inputs} outputs"
+        )
+    lines += [f"not computed: {metric}: {reason}" for metric, reason in report.unavailable.items()]
+    lines += [f"note: {note}" for note in report.notes]
+    if report.comparison is not None:
+        lines += ["", *_comparison_lines(report)]
+    return "\n".join(lines)
+
+
+def _comparison_lines(report: ScoreReport) -> list[str]:
+    rows = [["metric", "this", "other", "difference", f"{report.confidence:.0%} interval", "p (permutation)", "p (bootstrap)"]]
+    for c in report.comparison or []:
+        digits = _digits(c.metric)
+        between = "" if c.ci_low is None or c.ci_high is None else f"{c.ci_low:+.{digits}f} – {c.ci_high:+.{digits}f}"
+        p_values = ["" if p is None else f"{p:.4f}" for p in (c.p_permutation, c.p_bootstrap)]
+        rows.append([c.label, f"{c.value:.{digits}f}", f"{c.other:.{digits}f}", f"{c.difference:+.{digits}f}", between, *p_values])
+    return ["paired comparison, two-sided:", *_table(rows)]
+
+
+def _digits(metric: str) -> int:
+    return 4 if metric in {"cider", "nist"} else 2
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

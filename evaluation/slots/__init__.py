@@ -1,0 +1,1 @@
+"""Slot error rate: does a text say what the attribute list asks, all of it and nothing else?"""
