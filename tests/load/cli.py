@@ -57,7 +57,8 @@ def run(
 def curve(
     scenario: ScenarioFile, url: Url, model: Model, output: Output, header: Headers = None,
     inputs: Inputs = None, road: Road = None, allow_remote: Remote = False, override: Overrides = None,
-    workers: Workers = 0, start: Annotated[float, typer.Option(help="first rate, requests/s", min=0.01)] = 1.0,
+    workers: Workers = 0,
+    start: Annotated[float, typer.Option(help="first rate, requests/s", min=0.01)] = 1.0,
     factor: Annotated[float, typer.Option(help="each rate is this much higher", min=1.05, max=10)] = 2.0,
     seconds: Annotated[float, typer.Option(help="measured time at each rate", min=1, max=600)] = 15.0,
     max_points: Annotated[int, typer.Option(help="give up after so many rates", min=1, max=20)] = 8,
