@@ -85,9 +85,7 @@ def interval(
     return float(low), float(high)
 
 
-def compare(
-    a: Measure, b: Measure, resamples: int, seed: int, confidence: float = 0.95
-) -> Comparison | None:
+def compare(a: Measure, b: Measure, resamples: int, seed: int, confidence: float = 0.95) -> Comparison | None:
     """Paired comparison of two systems on the same inputs; None for metrics without additive statistics.
 
     p_permutation: two-sided, share of random swaps whose difference is at least as large as the one seen.

@@ -25,10 +25,16 @@ def main() -> None:
 
 @app.command()
 def score(
-    hypotheses: Annotated[Path, typer.Option(help="One output per line; or CSV/TSV with an output column; or JSONL.")],
-    references: Annotated[Path, typer.Option(help="E2E CSV (mr,ref), JSONL, or text with blank lines between groups.")],
+    hypotheses: Annotated[
+        Path, typer.Option(help="One output per line; or CSV/TSV with an output column; or JSONL.")
+    ],
+    references: Annotated[
+        Path, typer.Option(help="E2E CSV (mr,ref), JSONL, or text with blank lines between groups.")
+    ],
     output: Annotated[Path | None, typer.Option(help="Write the report as JSON here.")] = None,
-    metrics: Annotated[str | None, typer.Option(help="Comma-separated: bleu,nist,meteor,rougeL,cider,chrf,…")] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="Comma-separated: bleu,nist,meteor,rougeL,cider,chrf,…")
+    ] = None,
     bootstrap: Annotated[int, typer.Option(min=0, help="Resamples for the intervals; 0 for none.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 1,
     against: Annotated[Path | None, typer.Option(help="Another system's outputs, compared in pairs.")] = None,
@@ -48,4 +54,6 @@ def score(
         atomic_write(output, report.model_dump_json(indent=2) + "\n")
         print(f"written: {output}", file=sys.stderr)
     if chosen and report.unavailable:
-        raise EvaluationError("; ".join(f"{metric}: {reason}" for metric, reason in report.unavailable.items()))
+        raise EvaluationError(
+            "; ".join(f"{metric}: {reason}" for metric, reason in report.unavailable.items())
+        )

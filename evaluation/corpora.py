@@ -180,7 +180,11 @@ def _table(path: Path, kind: str) -> tuple[list[str], list[list[str]]]:
     # Some challenge outputs are called .csv and hold tabs.
     tabs = kind == "tsv" or "\t" in text.split("\n", 1)[0]
     try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter="\t" if tabs else ",") if any(row)]
+        rows = [
+            row
+            for row in csv.reader(io.StringIO(text, newline=""), delimiter="\t" if tabs else ",")
+            if any(row)
+        ]
     except csv.Error as exc:
         raise EvaluationError(f"{path}: not valid CSV: {exc}") from exc
     if not rows:
@@ -212,7 +216,11 @@ def _json_references(path: Path) -> Iterator[tuple[str, str]]:
     for number, row in read_jsonl(path):
         source = row.get("input")
         texts = row.get("references", [row["reference"]] if "reference" in row else None)
-        if not isinstance(source, str) or not isinstance(texts, list) or not all(isinstance(t, str) for t in texts):
+        if (
+            not isinstance(source, str)
+            or not isinstance(texts, list)
+            or not all(isinstance(t, str) for t in texts)
+        ):
             raise EvaluationError(
                 f'{path}:{number}: expected {{"input": text, "references": [text, …]}} or {{"input": …, "reference": text}}'
             )
@@ -233,7 +241,9 @@ def _json_hypotheses(path: Path) -> list[tuple[str | None, str]]:
         output = next((row[name] for name in _OUTPUT_COLUMNS if name in row), None)
         source = row.get("input")
         if not isinstance(output, str) or not isinstance(source, str | None):
-            raise EvaluationError(f'{path}:{number}: expected {{"output": text}} with an optional "input": text')
+            raise EvaluationError(
+                f'{path}:{number}: expected {{"output": text}} with an optional "input": text'
+            )
         found.append((None if source is None else source.strip(), output))
     return found
 

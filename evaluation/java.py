@@ -119,7 +119,9 @@ class MeteorProcess:
         cleaned = [" ".join(field.replace("|||", " ").split()) for field in fields]
         values = [float(v) for v in self._ask("SCORE ||| " + " ||| ".join(cleaned), 1)[0].split()]
         if len(values) != _METEOR_STATISTICS:
-            raise JavaError(f"METEOR answered {len(values)} statistics for one segment, not {_METEOR_STATISTICS}")
+            raise JavaError(
+                f"METEOR answered {len(values)} statistics for one segment, not {_METEOR_STATISTICS}"
+            )
         return values
 
     def scores(self, statistics: Sequence[Sequence[float]]) -> list[float]:

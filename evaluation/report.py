@@ -70,7 +70,9 @@ def as_text(report: ScoreReport) -> str:
     rows = [["metric", "value", f"{report.confidence:.0%} interval", "n", "unit", "how"]]
     for m in report.metrics:
         digits = _digits(m.metric)
-        between = "" if m.ci_low is None or m.ci_high is None else f"{m.ci_low:.{digits}f} – {m.ci_high:.{digits}f}"
+        between = (
+            "" if m.ci_low is None or m.ci_high is None else f"{m.ci_low:.{digits}f} – {m.ci_high:.{digits}f}"
+        )
         rows.append([m.label, f"{m.value:.{digits}f}", between, str(m.n), m.unit, m.description])
     lines = _table(rows)
     lines.append("")
@@ -93,12 +95,35 @@ def as_text(report: ScoreReport) -> str:
 
 
 def _comparison_lines(report: ScoreReport) -> list[str]:
-    rows = [["metric", "this", "other", "difference", f"{report.confidence:.0%} interval", "p (permutation)", "p (bootstrap)"]]
+    rows = [
+        [
+            "metric",
+            "this",
+            "other",
+            "difference",
+            f"{report.confidence:.0%} interval",
+            "p (permutation)",
+            "p (bootstrap)",
+        ]
+    ]
     for c in report.comparison or []:
         digits = _digits(c.metric)
-        between = "" if c.ci_low is None or c.ci_high is None else f"{c.ci_low:+.{digits}f} – {c.ci_high:+.{digits}f}"
+        between = (
+            ""
+            if c.ci_low is None or c.ci_high is None
+            else f"{c.ci_low:+.{digits}f} – {c.ci_high:+.{digits}f}"
+        )
         p_values = ["" if p is None else f"{p:.4f}" for p in (c.p_permutation, c.p_bootstrap)]
-        rows.append([c.label, f"{c.value:.{digits}f}", f"{c.other:.{digits}f}", f"{c.difference:+.{digits}f}", between, *p_values])
+        rows.append(
+            [
+                c.label,
+                f"{c.value:.{digits}f}",
+                f"{c.other:.{digits}f}",
+                f"{c.difference:+.{digits}f}",
+                between,
+                *p_values,
+            ]
+        )
     return ["paired comparison, two-sided:", *_table(rows)]
 
 
@@ -108,4 +133,6 @@ def _digits(metric: str) -> int:
 
 def _table(rows: list[list[str]]) -> list[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]

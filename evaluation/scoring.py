@@ -54,7 +54,11 @@ def score(
     chosen = _chosen(metrics)
     _check_counts(hypotheses, references, inputs, against)
     hypotheses, repaired = repair_encoding(hypotheses)
-    notes = [f"{repaired} outputs had damaged characters (such as Â£ for £), repaired as in the challenge"] if repaired else []
+    notes = (
+        [f"{repaired} outputs had damaged characters (such as Â£ for £), repaired as in the challenge"]
+        if repaired
+        else []
+    )
     with ExitStack() as stack:
         meteor = _LazyMeteor(stack)
         mine = _measure(hypotheses, references, inputs, chosen, meteor)
@@ -192,7 +196,11 @@ def _chosen(metrics: Sequence[str] | None) -> list[str]:
 def _check_counts(
     hypotheses: Sequence[str], references: Groups, inputs: Sequence[str] | None, against: Sequence[str] | None
 ) -> None:
-    for name, given in {"hypotheses": hypotheses, "inputs": inputs, "hypotheses to compare with": against}.items():
+    for name, given in {
+        "hypotheses": hypotheses,
+        "inputs": inputs,
+        "hypotheses to compare with": against,
+    }.items():
         if given is not None and len(given) != len(references):
             raise EvaluationError(f"{len(given)} {name} for {len(references)} groups of references")
     if not references:

@@ -51,7 +51,9 @@ def _sacrebleu_measure(
     rows = metric._extract_corpus_statistics(hypotheses, reference_streams(references))
 
     def combine(sums: FloatArray) -> FloatArray:
-        return np.array([metric._compute_score_from_stats(np.rint(s).astype(int).tolist()).score for s in sums])
+        return np.array(
+            [metric._compute_score_from_stats(np.rint(s).astype(int).tolist()).score for s in sums]
+        )
 
     return Measure(key, label, "points", description, np.array(rows, dtype=np.float64), combine)
 

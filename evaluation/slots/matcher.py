@@ -32,7 +32,9 @@ class SlotMatcher:
     """Finds slot errors. Built with all attribute lists at hand, so that it knows the open slots' values."""
 
     def __init__(self, attribute_lists: Iterable[Iterable[Attribute]]) -> None:
-        names = {(a.slot, a.value) for attributes in attribute_lists for a in attributes if a.slot in _OPEN_SLOTS}
+        names = {
+            (a.slot, a.value) for attributes in attribute_lists for a in attributes if a.slot in _OPEN_SLOTS
+        }
         # Longest first, so that a name inside a longer one is not seen on its own.
         self._known = sorted(names, key=lambda item: (-len(item[1]), item))
 
