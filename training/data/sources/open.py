@@ -43,7 +43,7 @@ def open_source(config: DataConfig) -> Source:
     """Find the source that `config` names. Raises DataError where it is not there or of no known kind."""
     if config.source == "generator":
         licence = config.licence or GENERATOR_LICENCE
-        return Source("generator", licence, f"seed {config.seed}", lambda: generate(config.generator, config.seed))
+        return Source("generator", licence, f"seed {config.seed}", lambda: generate(config))
     if config.source.startswith("hf:"):
         rows, licence, digest = open_hub(config)
         return Source(config.source, config.licence or licence, digest, rows)

@@ -1,0 +1,65 @@
+"""The whole corpus as a stream of rows, fixed by the settings and the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+from training.data.attributes import canonical_input, format_attributes, normalise
+from training.data.config import DataConfig
+from training.data.generator.tasks import description_prompt, other_task
+from training.data.generator.venues import Attributes, draw_venue
+from training.data.generator.writer import write
+from training.data.records import DATA_TO_TEXT, Place, Record, Split
+
+GENERATOR_LICENCE = "Apache-2.0 (made by this program; invented venues)"
+
+
+def generate(config: DataConfig) -> Iterator[Record]:
+    """`config.generator.pairs` rows. Every input has its own random stream, so a longer corpus begins with the shorter one."""
+    settings = config.generator
+    seen: set[str] = set()
+    made = others = number = 0
+    while made < settings.pairs:
+        number += 1
+        rng = Random(f"{config.seed}/{number}")
+        venue = draw_venue(rng)
+        group = canonical_input(format_attributes(venue))
+        if group in seen:
+            continue
+        seen.add(group)
+        split = _combination_split(config, venue) if settings.unseen_combinations else None
+        rows = _descriptions(rng, venue, settings.min_references, settings.max_references, settings.instructed)
+        pairs = [(DATA_TO_TEXT, prompt, answer) for prompt, answer in rows]
+        while others < settings.other_tasks * (made + len(pairs)):
+            task, (prompt, answer) = other_task(rng, venue)
+            pairs.append((task, prompt, answer))
+            others += 1
+        for task, prompt, answer in pairs[: settings.pairs - made]:
+            made += 1
+            message = {"role": "user", "content": prompt}
+            yield Record(task, (message,), answer, split, group, Place("generator", made))
+
+
+def _descriptions(
+    rng: Random, venue: Attributes, fewest: int, most: int, instructed: float
+) -> Iterator[tuple[str, str]]:
+    """One prompt with several different descriptions; fewer where so few words allow no more."""
+    prompt, style = description_prompt(rng, venue, instructed)
+    wanted = rng.randint(fewest, most)
+    known: set[str] = set()
+    for _ in range(8 * wanted):
+        text = write(rng, venue, style)
+        if normalise(text) not in known:
+            known.add(normalise(text))
+            yield prompt, text
+        if len(known) == wanted:
+            return
+
+
+def _combination_split(config: DataConfig, venue: Attributes) -> Split:
+    """The split of a combination of attribute names, drawn by the shares in `config.splits`."""
+    position = Random(f"{config.seed}/{sorted(venue)}").random()
+    if position < config.splits.dev:
+        return "dev"
+    return "test" if position < config.splits.dev + config.splits.test else "train"
