@@ -1,0 +1,34 @@
+"""Errors as the OpenAI API shapes them."""
+
+from __future__ import annotations
+
+_TYPES = {
+    400: "invalid_request_error",
+    404: "not_found_error",
+    405: "method_not_allowed",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "service_unavailable",
+}
+
+
+class RequestError(Exception):
+    """A request that cannot be served, with the status and the parameter to blame."""
+
+    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.param = param
+        self.code = code
+
+    def body(self) -> dict[str, object]:
+        """The JSON answer."""
+        return error_body(self.status, str(self), param=self.param, code=self.code)
+
+
+def error_body(
+    status: int, message: str, *, param: str | None = None, code: str | None = None
+) -> dict[str, object]:
+    """`{"error": {"message", "type", "param", "code"}}` for an HTTP status."""
+    kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}

@@ -1,0 +1,135 @@
+"""The HTTP front of both engines: health, readiness, metrics, body limit, and the routes there are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.llm.asgi import (
+    App,
+    ClientDisconnected,
+    Receive,
+    Scope,
+    Send,
+    answer_bytes,
+    answer_json,
+    read_body,
+    replay,
+)
+from services.llm.errors import RequestError, error_body
+
+log = logging.getLogger(__name__)
+
+# The contract's API and vLLM's tokenizer calls. What else vLLM offers (sleep, profiling, loading of
+# adapters by path) is for its operator, not for clients.
+FORWARDED = {"/v1/models", "/v1/completions", "/v1/chat/completions", "/tokenize", "/detokenize"}
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Backend(Protocol):
+    """A loaded engine."""
+
+    app: App
+    """Serves the API of `FORWARDED`."""
+    recovers: bool
+    """Whether somebody restarts a dead engine (Ray Serve does); else the server ends with it."""
+
+    async def healthy(self) -> bool:
+        """Whether the engine can still answer."""
+
+    async def metrics(self) -> bytes:
+        """The engine's metrics as Prometheus text."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What `/ready` says about this server."""
+
+    bundle_digest: str
+    model: str
+    road: str
+    format: str
+
+    def ready(self) -> dict[str, object]:
+        """The answer of `/ready` once verified and loaded."""
+        return {
+            "status": "ready", "bundle_digest": self.bundle_digest, "model": self.model,
+            "road": self.road, "format": self.format,
+        }  # fmt: skip
+
+
+class Front:
+    """ASGI application around a backend."""
+
+    def __init__(self, backend: Backend, identity: Identity, *, max_body_bytes: int) -> None:
+        self._backend = backend
+        self._identity = identity
+        self._max_body_bytes = max_body_bytes
+        self._probes: dict[str, Callable[[Send], Awaitable[None]]] = {
+            "/health": self._health,
+            "/ready": self._ready,
+            "/metrics": self._metrics,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched(message: dict[str, object]) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._dispatch(scope, receive, watched)  # type: ignore[arg-type]
+        except ClientDisconnected:
+            return
+        except RequestError as exc:
+            if started:
+                raise
+            await answer_json(send, exc.status, exc.body(), _headers(exc.status))
+        # The edge of the server: whatever was not foreseen is one logged traceback and a constant body.
+        except Exception:
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            if started:
+                raise
+            await answer_json(send, 500, error_body(500, "internal error; see the server's log"))
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path in self._probes:
+            if scope["method"] not in ("GET", "HEAD"):
+                raise RequestError(405, f"{path} answers GET only")
+            await self._probes[path](send)
+        elif path in FORWARDED or path.startswith("/v1/models/"):
+            _check_declared_length(scope, self._max_body_bytes)
+            body = await read_body(receive, self._max_body_bytes)
+            await self._backend.app(scope, replay(body, receive), send)
+        else:
+            raise RequestError(404, f"no such path: {path}", code="unknown_path")
+
+    async def _health(self, send: Send) -> None:
+        await answer_json(send, 200, {"status": "ok"})
+
+    async def _ready(self, send: Send) -> None:
+        if await self._backend.healthy():
+            await answer_json(send, 200, self._identity.ready())
+        else:
+            await answer_json(send, 503, {"status": "failed"}, _headers(503))
+
+    async def _metrics(self, send: Send) -> None:
+        await answer_bytes(send, 200, await self._backend.metrics(), {"content-type": METRICS_TYPE})
+
+
+def _headers(status: int) -> dict[str, str]:
+    if status == 413:
+        return {"connection": "close"}
+    return {"retry-after": "5"} if status == 503 else {}
+
+
+def _check_declared_length(scope: Scope, limit_bytes: int) -> None:
+    """Refuse a large body by its header, before a byte of it is read."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > limit_bytes:
+            raise RequestError(413, f"the body is larger than {limit_bytes} bytes", code="request_too_large")
