@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import Field
@@ -12,14 +13,26 @@ from bundle.errors import BundleError, BundleExists, PickleInDisguise
 from bundle.formats import PICKLE_SUFFIXES, check_format
 from bundle.golden import compute_golden, read_prompts
 from bundle.inventory import hash_files
-from bundle.manifest import MANIFEST_NAME, Identifier, Manifest
-from bundle.sources import NOT_STATED, read_data, read_evaluation, read_gates, read_job, read_templates
+from bundle.manifest import Identifier, Manifest
+from bundle.sources import (
+    NOT_STATED,
+    read_data,
+    read_evaluation,
+    read_gates,
+    read_job,
+    read_object,
+    read_templates,
+)
 from bundle.write import write_documents
 from common.config import StrictModel
 from common.files import atomic_folder
 
 MODEL_SUFFIXES = frozenset({".json", ".safetensors", ".txt", ".jinja", ".model", ".tiktoken"})
-"""What a Hugging Face model folder needs to load; a trainer's optimizer states and logs stay behind."""
+"""What a Hugging Face model folder needs to load; a trainer's optimizer states stay behind."""
+TRAINER_FILES = frozenset(
+    {"trainer_state.json", "all_results.json", "train_results.json", "eval_results.json"}
+)
+LEGAL_PREFIXES = ("LICENSE", "LICENCE", "NOTICE", "USE_POLICY")
 
 
 class BuildRequest(StrictModel):
@@ -57,8 +70,8 @@ class BuildRequest(StrictModel):
 def build_bundle(request: BuildRequest) -> Path:
     """Build the bundle and return its folder. It is there whole, or not at all.
 
-    Raises BundleExists, PickleInDisguise, WrongFormat, another BundleError for inputs that cannot be read, or FileError
-    (disk full).
+    Raises BundleExists, PickleInDisguise, WrongFormat, another BundleError for inputs that cannot be read,
+    or FileError (disk full).
     """
     target = request.output / request.name / request.version
     if target.exists() and not request.replace:
@@ -101,37 +114,51 @@ def _manifest(request: BuildRequest) -> Manifest:
 
 
 def _model_files(model: Path) -> dict[str, Path]:
-    """The files to copy, by relative path. Links are followed here: a hub cache is made of them."""
+    """The files to copy, by name. Links are followed here: a hub cache is made of them."""
     if not model.is_dir():
         raise BundleError(f"{model}: no such model folder")
-    if not (model / "config.json").is_file():
-        raise BundleError(f"{model}: no config.json; give a Hugging Face model folder")
-    chosen = {
-        path.name: path
-        for path in sorted(model.iterdir())
-        if path.is_file() and path.suffix in MODEL_SUFFIXES
-    }
+    config = read_object(model / "config.json", "give a Hugging Face model folder")
+    if "auto_map" in config:
+        raise BundleError(f"{model}: needs its own Python code (auto_map); a bundle holds no code")
+    there = {path.name: path for path in sorted(model.iterdir()) if path.is_file()}
+    chosen = {name: path for name, path in there.items() if _belongs(path)}
     for name, path in chosen.items():
         check_format(path, name)
-    if not any(name.endswith(".safetensors") for name in chosen):
-        pickles = [path.name for path in sorted(model.iterdir()) if path.suffix.lower() in PICKLE_SUFFIXES]
-        if pickles:
-            raise PickleInDisguise(
-                f"{model / pickles[0]}: pickled weights; save them with save_pretrained(safe_serialization=True)"
-            )
-        raise BundleError(f"{model}: no .safetensors file in this folder")
+    _require_weights(model, chosen, there)
     return chosen
 
 
+def _belongs(path: Path) -> bool:
+    return path.name.startswith(LEGAL_PREFIXES) or (
+        path.suffix in MODEL_SUFFIXES and path.name not in TRAINER_FILES
+    )
+
+
+def _require_weights(model: Path, chosen: dict[str, Path], there: dict[str, Path]) -> None:
+    """All shards of the index, or at least one safetensors file."""
+    index = chosen.get("model.safetensors.index.json")
+    if index is not None:
+        weight_map = read_object(index).get("weight_map")
+        shards = set(weight_map.values()) if isinstance(weight_map, dict) else set()
+        missing = sorted(str(shard) for shard in shards - set(chosen))
+        if missing:
+            raise BundleError(f"{model}: {missing[0]} is missing, {index.name} names it")
+    if any(name.endswith(".safetensors") for name in chosen):
+        return
+    pickles = [name for name, path in there.items() if path.suffix.lower() in PICKLE_SUFFIXES]
+    if pickles:
+        raise PickleInDisguise(
+            f"{model / pickles[0]}: pickled weights; save them as safetensors (`model.save_pretrained(...)`)"
+        )
+    raise BundleError(f"{model}: no .safetensors file in this folder")
+
+
 def _created() -> str | None:
+    """SOURCE_DATE_EPOCH (reproducible-builds.org) as RFC 3339, if it is set."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if not epoch:
         return None
-    from bundle.mlbom import timestamp
-
     try:
-        return timestamp(int(epoch))
+        return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError, OSError) as exc:
-        raise BundleError(
-            f"SOURCE_DATE_EPOCH={epoch!r}: expected seconds since 1970, for {MANIFEST_NAME}"
-        ) from exc
+        raise BundleError(f"SOURCE_DATE_EPOCH={epoch!r}: expected seconds since 1970") from exc

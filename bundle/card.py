@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from bundle.manifest import EvaluationResult, FileEntry, Manifest
 
 
@@ -23,7 +25,8 @@ def model_card(manifest: Manifest) -> str:
 
 
 def _front_matter(manifest: Manifest) -> str:
-    return f"---\nlicense: {manifest.licence.lower()}\npipeline_tag: text-generation\nlibrary_name: transformers\n---"
+    licence = json.dumps(manifest.licence.lower())
+    return f"---\nlicense: {licence}\npipeline_tag: text-generation\nlibrary_name: transformers\n---"
 
 
 def _training(manifest: Manifest) -> str:
@@ -48,7 +51,8 @@ def _evaluation(results: list[EvaluationResult]) -> str:
     if not results:
         return "## Evaluation\n\nNot evaluated."
     rows = "\n".join(
-        f"| {_cell(result.metric)} | {result.split or ''} | {_figure(result)} | {_interval(result)} | {result.n:,} |"
+        f"| {_cell(result.metric)} | {result.split or ''} | {_figure(result)} | {_interval(result)} "
+        f"| {result.n:,} |"
         for result in results
     )
     head = "| metric | split | value | confidence interval | n |\n| --- | --- | --- | --- | --- |"
@@ -88,8 +92,8 @@ def _files(files: list[FileEntry]) -> str:
 def _how_to_verify() -> str:
     return (
         "## How to verify\n\n```\npython -m bundle verify DIR --public-key signing.pub\n```\n\n"
-        "This checks every file against `manifest.json` and the signature (`signature.json`, model-signing) over all files. "
-        "The golden prompts in the manifest say which token ids the model must answer."
+        "This checks every file against `manifest.json`, and the signature over all files (`signature.json`, "
+        "model-signing). The golden prompts in the manifest say which token ids the model must answer."
     )
 
 

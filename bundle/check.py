@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bundle.errors import AddedFile, ChangedFile, MissingFile
+from bundle.errors import AddedFile, BundleError, ChangedFile, MissingFile
 from bundle.formats import check_format
 from bundle.inventory import UNLISTED, list_files
 from bundle.manifest import MANIFEST_NAME, Manifest, read_manifest
@@ -13,11 +13,18 @@ from common.files import sha256_file
 
 
 def check_content(path: Path) -> Bundle:
-    """Check a bundle against its own manifest; the result is not `verified`, since anybody can write a manifest.
+    """Check a bundle against its own manifest; not `verified`, since anybody can write a manifest.
 
-    Order: links and special files, manifest, missing files, added files, content of weights, sizes and digests.
-    Raises the BundleError subclass of the first that fails.
+    Order: links and special files, manifest, missing files, added files, content of weights, sizes and
+    digests. Raises the BundleError subclass of the first that fails.
     """
+    try:
+        return _check(path)
+    except OSError as exc:
+        raise BundleError(f"{exc.filename or path}: cannot be read: {exc.strerror or exc}") from exc
+
+
+def _check(path: Path) -> Bundle:
     found = list_files(path)
     manifest, digest = read_manifest(path)
     _check_names(manifest, found)

@@ -29,8 +29,19 @@ from __future__ import annotations
 from common.errors import TriviumError
 
 
+def printable(text: str) -> str:
+    """`text` on one line, with what a terminal would obey (escape codes, line breaks) written out."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 class BundleError(TriviumError):
-    """A bundle cannot be built, read or trusted; the text says why and what to do."""
+    """A bundle cannot be built, read or trusted; the text says why and what to do.
+
+    Names out of a hostile bundle end up in the text, so line breaks and terminal codes are escaped.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class BundleNotFound(BundleError):

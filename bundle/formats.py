@@ -1,4 +1,4 @@
-"""Weights are safetensors or ONNX, judged by content: a pickle runs code when it is loaded, whatever its name."""
+"""Weights are safetensors or ONNX, judged by content: loading a pickle runs code, whatever its name."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ ARCHIVES = {
 }
 
 SCAN_BYTES = 4 * 2**20
+MAX_OPERATIONS = 100_000
 MAX_HEADER_BYTES = 100 * 2**20
 """Limit of the safetensors reference implementation."""
 
 _IMPORTING = frozenset({"GLOBAL", "INST", "STACK_GLOBAL"})
+_OBJECT_DTYPE = re.compile(rb"'[|<>=]?O\d*'")
 _IMPORTED_NAME = re.compile(r"^[A-Za-z_][\w.]* [A-Za-z_][\w.]*$")
 
 
@@ -61,7 +63,7 @@ def pickle_reason(head: bytes) -> str | None:
     for magic, kind in ARCHIVES.items():
         if head.startswith(magic):
             return kind
-    if head.startswith(b"\x93NUMPY") and b"|O" in head[:4096]:
+    if head.startswith(b"\x93NUMPY") and _OBJECT_DTYPE.search(head[:65536]):
         return "a NumPy array of Python objects"
     if head[257:262] == b"ustar":
         return "a tar archive"
@@ -71,8 +73,8 @@ def pickle_reason(head: bytes) -> str | None:
 def _is_pickle(head: bytes) -> bool:
     """Whether `head` parses as pickle opcodes.
 
-    With a protocol mark (0x80, 2 to 5) every valid run of opcodes counts, cut off or not. Without one (protocols 0 and 1,
-    which plain text can resemble) it must run to STOP and import something on the way.
+    With a protocol mark (0x80, 2 to 5) every valid run of opcodes counts, cut off or not. Without one
+    (protocols 0 and 1, which plain text can resemble) it must run to STOP and import something on the way.
     """
     marked = len(head) > 2 and head[0] == 0x80 and 2 <= head[1] <= 5
     imports = False
@@ -84,6 +86,8 @@ def _is_pickle(head: bytes) -> bool:
                 imports |= opcode.name == "STACK_GLOBAL" or bool(_IMPORTED_NAME.match(str(argument)))
             if marked and (imports or operations > 16):
                 return True
+            if operations > MAX_OPERATIONS:
+                return imports
     except (ValueError, IndexError, OverflowError, UnicodeError) as exc:
         cut_off = len(head) == SCAN_BYTES and "expected" in str(exc)
         return marked and (cut_off or operations > 3)

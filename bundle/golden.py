@@ -1,4 +1,4 @@
-"""Golden prompts: what the model must answer, computed here once by the reference (transformers, fp32, CPU, greedy)."""
+"""Golden prompts: what the model must answer, by the reference (transformers, fp32, CPU, greedy)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from bundle.manifest import GoldenPrompt, Message
 def read_prompts(path: Path, limit: int) -> list[list[Message]]:
     """The first `limit` distinct prompts of a file, as conversations that end with the user's turn.
 
-    JSONL rows with `messages` (a final assistant turn is dropped), `input` or `prompt`; or plain text, one prompt a line.
-    Raises BundleError naming the line.
+    JSONL rows with `messages` (a final assistant turn is dropped), `input` or `prompt`; or plain text, one
+    prompt a line. Raises BundleError naming the line.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -66,6 +66,8 @@ def compute_golden(model_dir: Path, prompts: list[list[Message]], max_new_tokens
             pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (stops or [0])[0],
             output_logits=True, return_dict_in_generate=True,
         )  # fmt: skip
+        # `generate` fills what a config leaves open from the model's own (repetition penalty and the like).
+        model.generation_config = config
         return [_answer(torch, model, tokenizer, config, prompt) for prompt in prompts]
 
 
@@ -74,8 +76,9 @@ def _answer(torch: Any, model: Any, tokenizer: Any, config: Any, messages: list[
     context = getattr(model.config, "max_position_embeddings", None)
     if not prompt_ids or (context and len(prompt_ids) + config.max_new_tokens > context):
         raise BundleError(
-            f"golden prompt {messages[-1].content[:60]!r}: {len(prompt_ids)} tokens and {config.max_new_tokens} new ones "
-            f"do not fit the context of {context}; give shorter prompts or a smaller --max-new-tokens"
+            f"golden prompt {messages[-1].content[:60]!r}: {len(prompt_ids)} tokens and "
+            f"{config.max_new_tokens} new ones do not fit the context of {context}; "
+            "give shorter prompts or a smaller --max-new-tokens"
         )
     inputs = torch.tensor([prompt_ids])
     with torch.inference_mode():

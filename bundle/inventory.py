@@ -17,8 +17,8 @@ UNLISTED = frozenset({MANIFEST_NAME, SIGNATURE_NAME})
 def list_files(folder: Path) -> dict[str, int]:
     """Relative POSIX path to size in bytes of every regular file below `folder`, sorted.
 
-    Raises BundleNotFound, UnsafeSymlink (a link may change after it was checked, so none is allowed; the text says
-    where it leads out) or SpecialFile (a pipe would block whoever reads it).
+    Raises BundleNotFound, UnsafeSymlink (a link may change after it was checked, so none is allowed; the
+    text says where it leads) or SpecialFile (a pipe would block whoever reads it).
     """
     if not folder.is_dir():
         raise BundleNotFound(f"{folder}: no such bundle folder")

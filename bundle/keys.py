@@ -37,7 +37,8 @@ def default_public_key() -> Path:
 def ensure_key_pair(folder: Path) -> tuple[Path, Path]:
     """Paths of the private and the public key in `folder`; made where they are not there yet.
 
-    The private key is readable by its owner only (0600) from its first byte on. Two first uses at once end with one pair.
+    The private key is readable by its owner only (0600) from its first byte on. Two first uses at once end
+    with one pair.
     """
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -52,13 +53,15 @@ def ensure_key_pair(folder: Path) -> tuple[Path, Path]:
             _write_once(private, pem, 0o600)
         if not public.exists():
             _write_once(public, _public_pem(_load_private(private).public_key()), 0o644)
+        elif fingerprint(public) != private_fingerprint(private):
+            raise KeyInvalid(f"{public}: not the public half of {private}; remove it to have it written anew")
     except OSError as exc:
         raise FileError(f"{folder}: the key pair could not be written: {exc.strerror or exc}") from exc
     return private, public
 
 
 def fingerprint(public_key: Path) -> str:
-    """SHA-256 of the PEM form of a public key, in hex: what model-signing writes into a signature as the key's hint.
+    """SHA-256 of the PEM form of a public key, in hex: model-signing's hint in a signature.
 
     Raises KeyNotFound or KeyInvalid.
     """
@@ -81,6 +84,7 @@ def _load_public(path: Path) -> EllipticCurvePublicKey:
         raise KeyInvalid(f"{path}: not a public key in PEM form") from exc
     if not isinstance(key, EllipticCurvePublicKey):
         raise KeyInvalid(f"{path}: not an elliptic-curve key")
+    _check_curve(path, key.curve.name)
     return key
 
 
@@ -95,7 +99,14 @@ def _load_private(path: Path) -> EllipticCurvePrivateKey:
         raise KeyInvalid(f"{path}: not an unencrypted private key in PEM form") from exc
     if not isinstance(key, EllipticCurvePrivateKey):
         raise KeyInvalid(f"{path}: not an elliptic-curve key")
+    _check_curve(path, key.curve.name)
     return key
+
+
+def _check_curve(path: Path, curve: str) -> None:
+    """The curves that sigstore's bundle format allows."""
+    if curve not in ("secp256r1", "secp384r1", "secp521r1"):
+        raise KeyInvalid(f"{path}: a key on the curve {curve}; use P-256, P-384 or P-521")
 
 
 def _read(path: Path) -> bytes:
@@ -113,7 +124,7 @@ def _public_pem(key: EllipticCurvePublicKey) -> bytes:
 
 
 def _write_once(path: Path, data: bytes, mode: int) -> None:
-    """Put a whole file at `path` unless another process was first; a link, unlike a rename, does not overwrite."""
+    """Put a whole file at `path` unless another process was first; a link never overwrites, a rename does."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:

@@ -22,7 +22,7 @@ SIGNATURE_NAME = "signature.json"
 MODEL_CARD_NAME = "MODEL_CARD.md"
 ML_BOM_NAME = "mlbom.cdx.json"
 
-MAX_MANIFEST_BYTES = 64 * 2**20
+MAX_MANIFEST_BYTES = 32 * 2**20
 """A manifest is some kilobytes; a file beyond this is an attack on memory, not a manifest."""
 
 
@@ -117,8 +117,8 @@ class Message(_Section):
 class GoldenPrompt(_Section):
     """A prompt with the token ids that every road and fp32 format must answer (greedy).
 
-    `expected_token_ids` excludes the end-of-sequence token. `top_logit_gaps` has the top-1 minus top-2 logit of every
-    step in nats: one per expected token, and one more where the end-of-sequence token ended the answer.
+    `expected_token_ids` excludes the end-of-sequence token. `top_logit_gaps` has the top-1 minus top-2 logit
+    of every step in nats: one per expected token, and one more where end-of-sequence ended the answer.
     """
 
     messages: list[Message]

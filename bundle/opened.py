@@ -11,7 +11,7 @@ from bundle.manifest import Manifest, read_manifest
 
 @dataclass(frozen=True)
 class Bundle:
-    """A model bundle. `digest` is `sha256:<hex>` of manifest.json's bytes; `verified` is set by `verify` alone."""
+    """A model bundle; `digest` is `sha256:<hex>` of manifest.json's bytes. Only `verify` sets `verified`."""
 
     path: Path
     digest: str

@@ -34,24 +34,20 @@ class Identity:
 def sign(folder: Path, private_key: Path | None = None) -> str:
     """Sign every file of a bundle, manifest included; returns the fingerprint of the key.
 
-    The contents are checked against the manifest first: a broken bundle is not signed. Without `private_key` the pair in
-    `keys/` (TRIVIUM_KEYS) is used, and made on first use. Raises BundleError or FileError.
+    The contents are checked against the manifest first: a broken bundle is not signed. Without `private_key`
+    the pair in `keys/` (TRIVIUM_KEYS) is used, and made on first use. Raises BundleError or FileError.
     """
     check_content(folder)
     key = private_key or ensure_key_pair(keys_folder())[0]
     signer = private_fingerprint(key)
     from model_signing import signing
 
-    try:
-        config = signing.Config().use_elliptic_key_signer(private_key=key)
-    except ValueError as exc:
-        raise BundleError(f"{key}: cannot sign with this key: {exc}") from exc
-    _write_signature(folder, config)
+    _write_signature(folder, signing.Config().use_elliptic_key_signer(private_key=key))
     return signer
 
 
 def sign_keyless(folder: Path, identity_token: str | None = None, *, staging: bool = False) -> None:
-    """Sign by identity through sigstore's public service (network): ambient CI credentials, a token, or a browser.
+    """Sign by identity through sigstore's public service: ambient CI credentials, a token, or a browser.
 
     Raises BundleError when the service or the identity cannot be reached.
     """
@@ -67,7 +63,7 @@ def sign_keyless(folder: Path, identity_token: str | None = None, *, staging: bo
         raise
     except Exception as exc:
         raise BundleError(
-            f"{folder}: sigstore could not sign by identity: {_one_line(exc)}; sign with a key instead (no --identity)"
+            f"{folder}: sigstore could not sign by identity: {_one_line(exc)}; without --identity a key signs"
         ) from exc
 
 
@@ -94,7 +90,7 @@ def check_signature(folder: Path, public_key: Path) -> str:
 
 
 def check_identity(folder: Path, identity: Identity, *, staging: bool = False) -> str:
-    """Check a keyless signature: made by `identity`, recorded in sigstore's log. Same errors as `check_signature`."""
+    """Check a keyless signature: made by `identity` and in sigstore's log. Errors as in `check_signature`."""
     if "publicKey" in _verification_material(folder):
         raise WrongKey(f"{folder}: signed by a key, not by an identity; verify with --public-key")
     from model_signing import verifying
@@ -132,7 +128,7 @@ def _run_check(folder: Path, config: Any) -> None:
     except Exception as exc:
         if "Signature mismatch" in str(exc):
             raise SignatureInvalid(
-                f"{folder}: the files are not those that were signed ({_one_line(exc)}); sign again if you changed them"
+                f"{folder}: the files are not those that were signed ({_one_line(exc)})"
             ) from exc
         detail = _one_line(exc) or type(exc).__name__
         raise SignatureInvalid(f"{folder}: the signature is not valid for its key: {detail}") from exc

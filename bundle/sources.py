@@ -21,17 +21,17 @@ def read_data(card: Path | None) -> Data:
     """The data section from `card.json` of a prepared data set."""
     if card is None:
         return Data(name=NOT_STATED, digest=NOT_STATED, licence=NOT_STATED, source=NOT_STATED)
-    return _section(Data, _read_object(card), str(card))
+    return _section(Data, read_object(card), str(card))
 
 
 def read_job(run: Path | None, fallback_name: str) -> Job:
-    """The job section from a run folder: `config.json` (all of it) and name, seed, commit from `result.json`."""
+    """The job section from a run folder: its `config.json`, and name, seed, commit of `result.json`."""
     if run is None:
         return Job(name=fallback_name)
     if not run.is_dir():
         raise BundleError(f"{run}: no such run folder")
-    config = _read_object(run / "config.json") if (run / "config.json").is_file() else {}
-    result = _read_object(run / "result.json") if (run / "result.json").is_file() else {}
+    config = read_object(run / "config.json") if (run / "config.json").is_file() else {}
+    result = read_object(run / "result.json") if (run / "result.json").is_file() else {}
     values = {
         "name": result.get("job") or result.get("name") or run.name,
         "config": config,
@@ -42,7 +42,7 @@ def read_job(run: Path | None, fallback_name: str) -> Job:
 
 
 def read_evaluation(path: Path | None) -> list[EvaluationResult]:
-    """Evaluation results: a list of objects with metric, value, n, ci_low, ci_high (or that list under `results`)."""
+    """Results as a list of objects with metric, value, n, ci_low, ci_high (or that list under `results`)."""
     return [
         _section(EvaluationResult, row, f"{path}: row {i}") for i, row in enumerate(_read_rows(path), start=1)
     ]
@@ -54,7 +54,7 @@ def read_gates(path: Path | None) -> list[Gate]:
 
 
 def read_templates(model_dir: Path, extra: list[Path]) -> list[PromptTemplate]:
-    """The chat template inside the model folder and any further template files, by the SHA-256 of their text."""
+    """The chat template of the model folder and further template files, by the SHA-256 of their text."""
     templates = []
     chat = _chat_template(model_dir)
     if chat is not None:
@@ -70,12 +70,20 @@ def read_templates(model_dir: Path, extra: list[Path]) -> list[PromptTemplate]:
     return templates
 
 
+def read_object(path: Path, hint: str = "") -> dict[str, Any]:
+    """The JSON object in a file; `hint` says what to do where it cannot be read."""
+    values = _read_json(path, hint)
+    if not isinstance(values, dict):
+        raise BundleError(f"{path}: expected a JSON object")
+    return values
+
+
 def _chat_template(model_dir: Path) -> str | None:
     file = model_dir / "chat_template.jinja"
     if file.is_file():
         return file.read_text(encoding="utf-8")
     config = model_dir / "tokenizer_config.json"
-    template = _read_object(config).get("chat_template") if config.is_file() else None
+    template = read_object(config).get("chat_template") if config.is_file() else None
     if template is None or isinstance(template, str):
         return template
     return json.dumps(template, sort_keys=True)
@@ -92,18 +100,13 @@ def _read_rows(path: Path | None) -> list[Any]:
     return values
 
 
-def _read_object(path: Path) -> dict[str, Any]:
-    values = _read_json(path)
-    if not isinstance(values, dict):
-        raise BundleError(f"{path}: expected a JSON object")
-    return values
-
-
-def _read_json(path: Path) -> Any:
+def _read_json(path: Path, hint: str = "") -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as exc:
-        raise BundleError(f"{path}: cannot be read as JSON: {exc}") from exc
+    except OSError as exc:
+        raise BundleError(f"{path}: {exc.strerror or exc}{f'; {hint}' if hint else ''}") from exc
+    except (ValueError, RecursionError) as exc:
+        raise BundleError(f"{path}: not JSON: {exc}") from exc
 
 
 def _section(kind: type[Section], values: Any, where: str) -> Section:

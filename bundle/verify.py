@@ -16,8 +16,9 @@ def verify(path: Path | str, public_key: Path | None = None) -> Bundle:
     """Check everything about a bundle and open it.
 
     Fixed order: links and special files, manifest, missing files, added files, content of weights, sizes and
-    digests, then the signature (which covers every file and the manifest) by `public_key`, or by `keys/signing.pub`
-    (TRIVIUM_KEYS) where none is given. Raises one BundleError subclass per cause; see bundle/errors.py.
+    digests, then the signature (which covers every file and the manifest) by `public_key`, or by
+    `keys/signing.pub` (TRIVIUM_KEYS) where none is given. Raises one BundleError subclass per cause; see
+    bundle/errors.py.
     """
     folder = Path(path)
     checked = check_content(folder)
@@ -32,7 +33,10 @@ def verify(path: Path | str, public_key: Path | None = None) -> Bundle:
 
 
 def verify_identity(path: Path | str, name: str, issuer: str, *, staging: bool = False) -> Bundle:
-    """`verify` for a keyless signature: by the identity `name` that `issuer` vouches for (needs sigstore's trust root)."""
+    """`verify` for a keyless signature: by the identity `name` that `issuer` vouches for.
+
+    Needs sigstore's trust root (network on first use).
+    """
     checked = check_content(Path(path))
     from bundle.signing import Identity, check_identity
 
