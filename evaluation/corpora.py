@@ -18,7 +18,7 @@ from typing import Any
 
 from evaluation.errors import EvaluationError
 
-_INPUT_COLUMNS = ("mr", "input", "src", "source")
+INPUT_COLUMNS = ("mr", "input", "src", "source")
 _OUTPUT_COLUMNS = ("output", "hypothesis", "prediction", "ref", "text")
 _REFERENCE_COLUMNS = ("ref", "reference", "human_reference", "target")
 _MOJIBAKE = {"Â£": "£", "Ã©": "é", "ã©": "é", "Ł": "£"}
@@ -43,7 +43,7 @@ def load_references(path: Path) -> References:
 
     Raises EvaluationError naming the file and line of the first thing wrong.
     """
-    kind = _kind(path)
+    kind = kind_of(path)
     if kind == "text":
         return _text_groups(path)
     pairs = _json_references(path) if kind == "jsonl" else _table_references(path, kind)
@@ -68,7 +68,7 @@ def load_hypotheses(path: Path, references: References) -> list[str]:
     where they differ.
     """
     expected = len(references.groups)
-    kind = _kind(path)
+    kind = kind_of(path)
     if kind == "text":
         outputs = [line.strip() for line in read_lines(path)]
         while len(outputs) > expected and not outputs[-1]:
@@ -85,30 +85,6 @@ def load_hypotheses(path: Path, references: References) -> list[str]:
     return _in_order(path, sources, outputs, references)
 
 
-def load_inputs(path: Path) -> list[str]:
-    """Inputs to generate from: text lines, distinct `mr`s of a CSV, or JSONL (`input` or `messages`).
-
-    Raises EvaluationError for a file without any or with an empty one.
-    """
-    kind = _kind(path)
-    if kind == "text":
-        inputs = [line.strip() for line in read_lines(path)]
-        while inputs and not inputs[-1]:
-            inputs.pop()
-    elif kind == "jsonl":
-        inputs = list(dict.fromkeys(_json_input(path, number, row) for number, row in read_jsonl(path)))
-    else:
-        header, rows = _table(path, kind)
-        column = _column(path, header, _INPUT_COLUMNS)
-        inputs = list(dict.fromkeys(row[column].strip() for row in rows))
-    if not inputs:
-        raise EvaluationError(f"{path}: no inputs in it")
-    for number, text in enumerate(inputs, start=1):
-        if not text:
-            raise EvaluationError(f"{path}: input {number} is empty")
-    return inputs
-
-
 def repair_encoding(texts: Sequence[str]) -> tuple[list[str], int]:
     """Texts with known encoding damage repaired, and how many needed it."""
     repaired = []
@@ -121,7 +97,7 @@ def repair_encoding(texts: Sequence[str]) -> tuple[list[str], int]:
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a UTF-8 text file (BOM and CRLF allowed), split at line feeds only. Raises EvaluationError."""
-    lines = _read_text(path).replace("\r\n", "\n").split("\n")
+    lines = read_text(path).replace("\r\n", "\n").split("\n")
     return lines[:-1] if lines and not lines[-1] else lines
 
 
@@ -139,7 +115,8 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, row
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A whole UTF-8 file, without BOM, unpacked where it ends in .gz. Raises EvaluationError."""
     try:
         data = path.read_bytes()
         return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
@@ -151,7 +128,8 @@ def _read_text(path: Path) -> str:
         raise EvaluationError(f"{path}: cannot be read: {exc}") from exc
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
+    """csv, tsv, jsonl or text, by the ending. Raises EvaluationError for .json."""
     name = path.name.lower().removesuffix(".gz")
     for kind, endings in {"csv": (".csv",), "tsv": (".tsv",), "jsonl": (".jsonl", ".ndjson")}.items():
         if name.endswith(endings):
@@ -175,8 +153,9 @@ def _text_groups(path: Path) -> References:
     return References(None, [[text] for text in groups[0]] if len(groups) == 1 else groups)
 
 
-def _table(path: Path, kind: str) -> tuple[list[str], list[list[str]]]:
-    text = _read_text(path)
+def read_table(path: Path, kind: str) -> tuple[list[str], list[list[str]]]:
+    """Header (lower case) and rows of a CSV or TSV file. Raises EvaluationError naming a row of another width."""
+    text = read_text(path)
     # Some challenge outputs are called .csv and hold tabs.
     tabs = kind == "tsv" or "\t" in text.split("\n", 1)[0]
     try:
@@ -198,7 +177,8 @@ def _table(path: Path, kind: str) -> tuple[list[str], list[list[str]]]:
     return header, rows[1:]
 
 
-def _column(path: Path, header: Sequence[str], names: Sequence[str]) -> int:
+def column_of(path: Path, header: Sequence[str], names: Sequence[str]) -> int:
+    """The place of the first of `names` in the header. Raises EvaluationError naming the columns there are."""
     for name in names:
         if name in header:
             return header.index(name)
@@ -206,8 +186,8 @@ def _column(path: Path, header: Sequence[str], names: Sequence[str]) -> int:
 
 
 def _table_references(path: Path, kind: str) -> Iterator[tuple[str, str]]:
-    header, rows = _table(path, kind)
-    source, reference = _column(path, header, _INPUT_COLUMNS), _column(path, header, _REFERENCE_COLUMNS)
+    header, rows = read_table(path, kind)
+    source, reference = column_of(path, header, INPUT_COLUMNS), column_of(path, header, _REFERENCE_COLUMNS)
     for row in rows:
         yield row[source].strip(), row[reference]
 
@@ -229,9 +209,9 @@ def _json_references(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _table_hypotheses(path: Path, kind: str) -> list[tuple[str | None, str]]:
-    header, rows = _table(path, kind)
-    output = _column(path, header, _OUTPUT_COLUMNS)
-    source = next((header.index(name) for name in _INPUT_COLUMNS if name in header), None)
+    header, rows = read_table(path, kind)
+    output = column_of(path, header, _OUTPUT_COLUMNS)
+    source = next((header.index(name) for name in INPUT_COLUMNS if name in header), None)
     return [(None if source is None else row[source].strip(), row[output]) for row in rows]
 
 
@@ -246,18 +226,6 @@ def _json_hypotheses(path: Path) -> list[tuple[str | None, str]]:
             )
         found.append((None if source is None else source.strip(), output))
     return found
-
-
-def _json_input(path: Path, number: int, row: dict[str, Any]) -> str:
-    messages = row.get("messages")
-    if isinstance(messages, list):
-        users = [m.get("content") for m in messages if isinstance(m, dict) and m.get("role") == "user"]
-        source = users[0] if len(users) == 1 else None
-    else:
-        source = row.get("input")
-    if not isinstance(source, str):
-        raise EvaluationError(f'{path}:{number}: expected "input": text, or "messages" with one user message')
-    return source.strip()
 
 
 def _in_order(

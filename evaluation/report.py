@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from common.config import StrictModel
 
 
@@ -38,10 +40,10 @@ class ComparisonResult(StrictModel):
     value: float
     other: float
     difference: float
-    ci_low: float | None
-    ci_high: float | None
-    p_permutation: float | None
-    p_bootstrap: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    p_permutation: float | None = None
+    p_bootstrap: float | None = None
 
 
 class ScoreReport(StrictModel):
@@ -65,17 +67,21 @@ class ScoreReport(StrictModel):
         return {m.metric: m.value for m in self.metrics}[metric]
 
 
+def results_as_text(results: Sequence[MetricResult], confidence: float = 0.95) -> str:
+    """An aligned table of results: value, interval, n, unit, how."""
+    rows = [["metric", "value", f"{confidence:.0%} interval", "n", "unit", "how"]]
+    for m in results:
+        digits = _digits(m.metric)
+        rows.append([
+            m.label, f"{m.value:.{digits}f}", _between(m.ci_low, m.ci_high, f".{digits}f"),
+            str(m.n), m.unit, m.description,
+        ])  # fmt: skip
+    return "\n".join(_table(rows))
+
+
 def as_text(report: ScoreReport) -> str:
     """The report as an aligned table, with definitions, signatures and notes below."""
-    rows = [["metric", "value", f"{report.confidence:.0%} interval", "n", "unit", "how"]]
-    for m in report.metrics:
-        digits = _digits(m.metric)
-        between = (
-            "" if m.ci_low is None or m.ci_high is None else f"{m.ci_low:.{digits}f} – {m.ci_high:.{digits}f}"
-        )
-        rows.append([m.label, f"{m.value:.{digits}f}", between, str(m.n), m.unit, m.description])
-    lines = _table(rows)
-    lines.append("")
+    lines = [results_as_text(report.metrics, report.confidence), ""]
     lines.append(
         f"{report.n_inputs} inputs, {report.n_references} references; percentile bootstrap over inputs, "
         f"{report.resamples} resamples, seed {report.seed} (distinct-n: jackknife)"
@@ -95,36 +101,20 @@ def as_text(report: ScoreReport) -> str:
 
 
 def _comparison_lines(report: ScoreReport) -> list[str]:
-    rows = [
-        [
-            "metric",
-            "this",
-            "other",
-            "difference",
-            f"{report.confidence:.0%} interval",
-            "p (permutation)",
-            "p (bootstrap)",
-        ]
-    ]
+    header = ["metric", "this", "other", "difference", f"{report.confidence:.0%} interval", "p (permutation)"]
+    rows = [[*header, "p (bootstrap)"]]
     for c in report.comparison or []:
-        digits = _digits(c.metric)
-        between = (
-            ""
-            if c.ci_low is None or c.ci_high is None
-            else f"{c.ci_low:+.{digits}f} – {c.ci_high:+.{digits}f}"
-        )
-        p_values = ["" if p is None else f"{p:.4f}" for p in (c.p_permutation, c.p_bootstrap)]
-        rows.append(
-            [
-                c.label,
-                f"{c.value:.{digits}f}",
-                f"{c.other:.{digits}f}",
-                f"{c.difference:+.{digits}f}",
-                between,
-                *p_values,
-            ]
-        )
+        form = f".{_digits(c.metric)}f"
+        rows.append([
+            c.label, f"{c.value:{form}}", f"{c.other:{form}}", f"{c.difference:+{form}}",
+            _between(c.ci_low, c.ci_high, f"+{form}"),
+            *("" if p is None else f"{p:.4f}" for p in (c.p_permutation, c.p_bootstrap)),
+        ])  # fmt: skip
     return ["paired comparison, two-sided:", *_table(rows)]
+
+
+def _between(low: float | None, high: float | None, form: str) -> str:
+    return "" if low is None or high is None else f"{low:{form}} – {high:{form}}"
 
 
 def _digits(metric: str) -> int:

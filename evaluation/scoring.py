@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from evaluation.bootstrap import Measure, compare, interval
 from evaluation.corpora import repair_encoding
@@ -174,13 +174,8 @@ def _comparison(
     for key, a in mine.measures.items():
         b = other.measures[key]
         found = compare(a, b, resamples, seed, confidence)
-        results.append(
-            ComparisonResult(
-                metric=key, label=a.label, value=a.value, other=b.value, difference=a.value - b.value,
-                ci_low=found and found.ci_low, ci_high=found and found.ci_high,
-                p_permutation=found and found.p_permutation, p_bootstrap=found and found.p_bootstrap,
-            )
-        )  # fmt: skip
+        tested = asdict(found) if found else {"difference": a.value - b.value}
+        results.append(ComparisonResult(metric=key, label=a.label, value=a.value, other=b.value, **tested))
     return sorted(results, key=lambda result: METRICS.index(result.metric))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from evaluation.slots.attributes import Attribute
-from evaluation.slots.lexicon import LEXICON
+from evaluation.slots.lexicon import load_lexicon
 
 _NUMBERS = {
     "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "eighteen": "18", "thirty": "30",
@@ -53,7 +53,7 @@ class SlotMatcher:
                 found.append(SlotError(slot, "wrong" if others else "missing", asked[slot]))
             elif others:
                 found.append(SlotError(slot, "added", others[0]))
-        for slot in LEXICON:
+        for slot in load_lexicon():
             found += _closed_slot_errors(slot, asked.get(slot), plain)
         return found
 
@@ -94,7 +94,7 @@ def _open_pattern(value: str) -> re.Pattern[str]:
 def _closed_slot_errors(slot: str, asked: str | None, plain: str) -> list[SlotError]:
     spans = [
         (match.start(), match.end(), phrase)
-        for phrase in LEXICON[slot]
+        for phrase in load_lexicon()[slot]
         for match in phrase.pattern.finditer(plain)
     ]
     # "family friendly" inside "not family friendly" says nothing by itself.
@@ -105,25 +105,21 @@ def _closed_slot_errors(slot: str, asked: str | None, plain: str) -> list[SlotEr
     strong = [phrase for phrase in kept if not phrase.weak]
     if asked is None:
         return [SlotError(slot, "added", _any_value(strong[0].values))] if strong else []
-    if any(_fits(asked, phrase.values) for phrase in kept) or _literal(asked, plain):
+    if any(_fits(asked, phrase.values) for phrase in kept) or _literal(slot, asked, plain):
         clash = next((phrase for phrase in strong if not _fits(asked, phrase.values)), None)
         return [SlotError(slot, "added", _any_value(clash.values))] if clash else []
     return [SlotError(slot, "wrong" if strong else "missing", asked)]
 
 
 def _fits(asked: str, values: frozenset[str]) -> bool:
-    return asked.lower() in {value.lower() for value in values}
+    return asked.lower() in values
 
 
-def _literal(asked: str, plain: str) -> bool:
-    """Values that the lexicon does not know (another corpus) are looked for as they stand.
-
-    Short words such as "yes" and "high" say too little on their own.
-    """
-    known = {value.lower() for phrases in LEXICON.values() for phrase in phrases for value in phrase.values}
-    if asked.lower() in known:
+def _literal(slot: str, asked: str, plain: str) -> bool:
+    """Values that the lexicon does not know (another corpus) are looked for as they stand."""
+    if any(asked.lower() in phrase.values for phrase in load_lexicon()[slot]):
         return False
-    return re.search(rf"(?<!\w){re.escape(normalise(asked))}(?!\w)", plain) is not None
+    return re.search(rf"(?<!\w){re.escape(normalise(asked))}s?(?!\w)", plain) is not None
 
 
 def _any_value(values: frozenset[str]) -> str:
