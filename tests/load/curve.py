@@ -70,8 +70,8 @@ def run_curve(
         "bounds": asdict(bounds),
         "points": points,
         "stopped": stopped,
-        "capacity": max((p["offered_rate"] for p in points if p["slo_attained"]), default=None),
-        "capacity_formula": "highest offered rate (requests/s) at which a valid run kept the SLO",
+        "capacity": max((p["offered_rate"] for p in points if _sustained(p)), default=None),
+        "capacity_formula": "highest offered rate (requests/s) of a valid, unsaturated run that kept the SLO",
     }
     atomic_write(output / "curve.json", json.dumps(curve, indent=2) + "\n")
     return curve
@@ -96,6 +96,10 @@ def _point(rate: float, result: dict[str, Any], first: dict[str, Any] | None) ->
         },
     }
     return point | {"saturated": _saturation(point, first)}
+
+
+def _sustained(point: dict[str, Any]) -> bool:
+    return bool(point["slo_attained"]) and point["saturated"] is None
 
 
 def _saturation(point: dict[str, Any], first: dict[str, Any] | None) -> str | None:

@@ -161,10 +161,17 @@ class CurvePoint(StrictModel):
     e2e_intended_p95: float | None = None
     slo_attained: bool
     valid: bool
+    saturated: str | None = None
+    """Why this rate is beyond the capacity; null where the server kept up."""
+
+    @property
+    def sustained(self) -> bool:
+        """A valid run in which the server kept up and kept the SLO."""
+        return self.valid and self.slo_attained and self.saturated is None
 
     @classmethod
     def from_curve(cls, curve: dict[str, Any]) -> list[Self]:
-        """From `curve.json` of `python -m tests.load curve`. Raises ReportError where it is something else."""
+        """From `curve.json` of the load harness. Raises ReportError where it is something else."""
         try:
             return [cls(**{key: point[key] for key in cls.model_fields}) for point in curve["points"]]
         except (KeyError, TypeError, ValidationError) as exc:
