@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 DATA ?=
-BUDGET ?= demo
+BUDGET ?=
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
@@ -17,7 +17,7 @@ setup: ## make .venv and .venv-edge from the pinned locks (a second run is a no-
 	@sh requirements/setup.sh
 
 demo: setup ## the main job: data, training, signed bundle, three roads, load, report (DATA=folder for your own)
-	@$(PYTHON) -m tradeoffs demo --budget $(BUDGET) $(if $(DATA),--data $(DATA))
+	@$(PYTHON) -m tradeoffs demo $(if $(BUDGET),--budget $(BUDGET)) $(if $(DATA),--data $(DATA))
 
 report: setup ## write the trade-off pages again from the last measurements
 	@$(PYTHON) -m tradeoffs report

@@ -43,6 +43,10 @@ class Stage:
     """Files and folders whose content decides the result, for example configurations."""
     rooms: tuple[str, ...] = ()
     """Folders of code: a change there makes the stage stale."""
+    always: bool = False
+    """Run it every time: for what is quick and writes where other jobs write too."""
+    afresh: tuple[str, ...] = ()
+    """Added to the command where this is not the continuation of an interrupted run of the same stage."""
 
 
 class Done(BaseModel):
@@ -57,6 +61,8 @@ class State(BaseModel):
     """The finished stages of a job by name, kept in one JSON file."""
 
     stages: dict[str, Done] = {}
+    begun: dict[str, str] = {}
+    """Stage to the fingerprint with which it was last started."""
 
     @classmethod
     def load(cls, path: Path) -> State:
@@ -79,11 +85,16 @@ def run_stages(stages: Sequence[Stage], state_path: Path, console: Console) -> S
         label = f"[bold cyan]{number}/{len(stages)} {stage.title}[/]"
         fingerprint = _fingerprint(stage, fingerprint)
         done = state.stages.get(stage.name)
-        if done and done.fingerprint == fingerprint and all(path.exists() for path in stage.outputs):
+        finished = done is not None and done.fingerprint == fingerprint and not stage.always
+        if done and finished and all(path.exists() for path in stage.outputs):
             console.print(f"{label}: done before ({done.seconds:.0f} s)")
         else:
-            console.print(f"{label}\n[dim]$ {shlex.join(stage.command)}[/]", highlight=False)
-            done = _run(stage, fingerprint)
+            continued = state.begun.get(stage.name) == fingerprint
+            command = (*stage.command, *(() if continued else stage.afresh))
+            console.print(f"{label}\n[dim]$ {shlex.join(command)}[/]", highlight=False)
+            state.begun[stage.name] = fingerprint
+            atomic_write(state_path, state.model_dump_json(indent=2))
+            done = _run(stage, command, fingerprint)
             console.print(
                 f"{label}: {done.seconds:.0f} s, {done.peak_memory_bytes / 1e9:.1f} GB", highlight=False
             )
@@ -92,9 +103,9 @@ def run_stages(stages: Sequence[Stage], state_path: Path, console: Console) -> S
     return state
 
 
-def _run(stage: Stage, fingerprint: str) -> Done:
+def _run(stage: Stage, command: tuple[str, ...], fingerprint: str) -> Done:
     started = time.monotonic()
-    process = subprocess.Popen(stage.command)
+    process = subprocess.Popen(command)
     with _PeakMemory(process.pid) as memory:
         try:
             code = process.wait()
@@ -104,7 +115,7 @@ def _run(stage: Stage, fingerprint: str) -> Done:
             raise
     if code:
         raise StageError(
-            f"stage {stage.name!r} ended with exit code {code}: {shlex.join(stage.command)}; "
+            f"stage {stage.name!r} ended with exit code {code}: {shlex.join(command)}; "
             "mend what it said above and start again: finished stages are kept"
         )
     missing = [str(path) for path in stage.outputs if not path.exists()]
