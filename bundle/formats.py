@@ -7,6 +7,8 @@ import json
 import pickletools
 import re
 import struct
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from bundle.errors import PickleInDisguise, WrongFormat
@@ -30,7 +32,11 @@ MAX_OPERATIONS = 100_000
 MAX_HEADER_BYTES = 100 * 2**20
 """Limit of the safetensors reference implementation."""
 
-_IMPORTING = frozenset({"GLOBAL", "INST", "STACK_GLOBAL"})
+_STRINGS = frozenset(
+    {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING", "SHORT_BINSTRING"}
+)
+_CALLS = frozenset({"REDUCE", "OBJ", "NEWOBJ", "NEWOBJ_EX", "INST"})
+_GROUPS = frozenset({"MARK", "EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"})
 _OBJECT_DTYPE = re.compile(rb"'[|<>=]?O\d*'")
 _IMPORTED_NAME = re.compile(r"^[A-Za-z_][\w.]* [A-Za-z_][\w.]*$")
 
@@ -74,24 +80,32 @@ def _is_pickle(head: bytes) -> bool:
     """Whether `head` parses as pickle opcodes.
 
     With a protocol mark (0x80, 2 to 5) every valid run of opcodes counts, cut off or not. Without one
-    (protocols 0 and 1, which plain text can resemble) it must run to STOP and import something on the way.
+    (protocols 0 and 1, which plain text can resemble) it must import something, and call it or run to STOP.
     """
     marked = len(head) > 2 and head[0] == 0x80 and 2 <= head[1] <= 5
     imports = False
-    operations = 0
+    seen: set[str] = set()
     try:
-        for opcode, argument, _ in pickletools.genops(io.BytesIO(head)):
-            operations += 1
-            if opcode.name in _IMPORTING:
-                imports |= opcode.name == "STACK_GLOBAL" or bool(_IMPORTED_NAME.match(str(argument)))
-            if marked and (imports or operations > 16):
+        for count, (name, argument) in enumerate(_opcodes(head)):
+            imports |= name in ("GLOBAL", "INST") and bool(_IMPORTED_NAME.match(argument))
+            imports |= name == "STACK_GLOBAL" and bool(seen & _STRINGS)
+            seen.add(name)
+            if imports and (marked or (name in _CALLS and seen & _GROUPS)):
                 return True
-            if operations > MAX_OPERATIONS:
-                return imports
+            if count >= (16 if marked else MAX_OPERATIONS):
+                return marked
     except (ValueError, IndexError, OverflowError, UnicodeError) as exc:
         cut_off = len(head) == SCAN_BYTES and "expected" in str(exc)
-        return marked and (cut_off or operations > 3)
+        return marked and (cut_off or len(seen) > 2)
     return marked or imports
+
+
+def _opcodes(head: bytes) -> Iterator[tuple[str, str]]:
+    """Name and argument of each pickle opcode in `head`; raises ValueError at what is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pickletools decodes escapes of what may be no text at all
+        for opcode, argument, _ in pickletools.genops(io.BytesIO(head)):
+            yield opcode.name, str(argument) if opcode.name in ("GLOBAL", "INST") else ""
 
 
 def _check_safetensors(path: Path, name: str) -> None:
