@@ -47,7 +47,7 @@ class Answerer:
         }  # fmt: skip
 
     def __call__(self, prompts: Sequence[Conversation], on_answer: OnAnswer) -> list[str]:
-        """Answer all prompts, in order. Raises TriviumError subclasses of the bundle, the road and the client."""
+        """Answer all prompts, in order. Raises the TriviumErrors of the bundle, the road and the client."""
         if self.url is not None:
             return self._ask(self.url, self.model or served_model(self.url), prompts, on_answer)
         if self.bundle is None:

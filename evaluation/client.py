@@ -47,8 +47,8 @@ def complete_many(
 ) -> list[str]:
     """One answer per input, in order. An input is a user message or a whole conversation.
 
-    base_url: with or without the closing `/v1`. Raises ClientError naming the first input (counted from 1) that
-    failed for good; the requests still under way are cancelled. Not for use inside a running event loop.
+    base_url: with or without the closing `/v1`. Raises ClientError naming the first input (counted from 1)
+    that failed for good; the requests still under way are cancelled. Not for use inside a running event loop.
     """
     return asyncio.run(_complete_all(base_url, model, inputs, settings or Settings(), on_answer))
 

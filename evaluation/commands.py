@@ -48,8 +48,9 @@ def score(
     chosen = [name.strip() for name in metrics.split(",") if name.strip()] if metrics is not None else None
     wanted = load_references(references)
     report = score_outputs(
-        load_hypotheses(hypotheses, wanted), wanted.groups, wanted.inputs, metrics=chosen, resamples=bootstrap,
-        seed=seed, against=load_hypotheses(against, wanted) if against is not None else None,
+        load_hypotheses(hypotheses, wanted), wanted.groups, wanted.inputs, metrics=chosen,
+        resamples=bootstrap, seed=seed,
+        against=load_hypotheses(against, wanted) if against is not None else None,
     )  # fmt: skip
     print(as_text(report))
     if output is not None:

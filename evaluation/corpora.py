@@ -1,8 +1,8 @@
 """Reading what is scored: references, hypotheses and inputs, in the formats people have them in.
 
-References: E2E CSV (`mr,ref`), JSONL (`input` with `references` or `reference`), or the challenge's text format
-(one reference per line, groups separated by blank lines). Hypotheses: one output per line, CSV/TSV with an
-output column, or JSONL. `.gz` of any of them.
+References: E2E CSV (`mr,ref`), JSONL (`input` with `references` or `reference`), or the challenge's text
+format (one reference per line, groups separated by blank lines). Hypotheses: one output per line, CSV/TSV
+with an output column, or JSONL. `.gz` of any of them.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def load_hypotheses(path: Path, references: References) -> list[str]:
         sources, outputs = [source for source, _ in rows], [output.strip() for _, output in rows]
     if len(outputs) != expected:
         raise EvaluationError(
-            f"{path}: {len(outputs)} outputs for {expected} inputs in the references; give one output per distinct input, "
-            "in order of first appearance, an empty line for an empty output"
+            f"{path}: {len(outputs)} outputs for {expected} inputs in the references; give one output per "
+            "distinct input, in order of first appearance, an empty line for an empty output"
         )  # fmt: skip
     return _in_order(path, sources, outputs, references)
 
@@ -96,7 +96,7 @@ def repair_encoding(texts: Sequence[str]) -> tuple[list[str], int]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 text file (BOM and CRLF allowed), split at line feeds only. Raises EvaluationError."""
+    """The lines of a UTF-8 text file (BOM and CRLF allowed). Raises EvaluationError."""
     lines = read_text(path).replace("\r\n", "\n").split("\n")
     return lines[:-1] if lines and not lines[-1] else lines
 
@@ -154,7 +154,7 @@ def _text_groups(path: Path) -> References:
 
 
 def read_table(path: Path, kind: str) -> tuple[list[str], list[list[str]]]:
-    """Header (lower case) and rows of a CSV or TSV file. Raises EvaluationError naming a row of another width."""
+    """Header (lower case) and rows of a CSV or TSV file. Raises EvaluationError for odd rows."""
     text = read_text(path)
     # Some challenge outputs are called .csv and hold tabs.
     tabs = kind == "tsv" or "\t" in text.split("\n", 1)[0]
@@ -172,13 +172,13 @@ def read_table(path: Path, kind: str) -> tuple[list[str], list[list[str]]]:
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(header):
             raise EvaluationError(
-                f"{path}: row {number} has {len(row)} columns, the header has {len(header)} ({', '.join(header)})"
+                f"{path}: row {number} has {len(row)} columns, the header {len(header)} ({', '.join(header)})"
             )
     return header, rows[1:]
 
 
 def column_of(path: Path, header: Sequence[str], names: Sequence[str]) -> int:
-    """The place of the first of `names` in the header. Raises EvaluationError naming the columns there are."""
+    """The place of the first of `names` in the header. Raises EvaluationError naming those there are."""
     for name in names:
         if name in header:
             return header.index(name)
@@ -202,7 +202,7 @@ def _json_references(path: Path) -> Iterator[tuple[str, str]]:
             or not all(isinstance(t, str) for t in texts)
         ):
             raise EvaluationError(
-                f'{path}:{number}: expected {{"input": text, "references": [text, …]}} or {{"input": …, "reference": text}}'
+                f'{path}:{number}: expected {{"input": text, "references": [text, …]}} or "reference": text'
             )
         for text in texts or [""]:
             yield source.strip(), text

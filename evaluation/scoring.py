@@ -17,7 +17,8 @@ from evaluation.metrics.overlap import Groups
 from evaluation.report import ComparisonResult, MetricResult, ScoreReport, SlotErrors
 
 METRICS = (
-    "bleu", "nist", "meteor", "rougeL", "cider", "chrf", "rouge1", "rouge2", "ser", "distinct1", "distinct2", "length",
+    "bleu", "nist", "meteor", "rougeL", "cider", "chrf", "rouge1", "rouge2",
+    "ser", "distinct1", "distinct2", "length",
 )  # fmt: skip
 """Every metric, in the order of the table."""
 _NEED_JAVA = ("meteor", "rougeL", "cider")
@@ -69,8 +70,9 @@ def score(
                 low, high = low_high if low_high is not None else (None, None)
                 results.append(
                     MetricResult(
-                        metric=key, label=measure.label, value=measure.value, n=len(measure.rows), ci_low=low, ci_high=high,
-                        unit=measure.unit, description=measure.description, higher_is_better=measure.higher_is_better,
+                        metric=key, label=measure.label, value=measure.value, n=len(measure.rows),
+                        ci_low=low, ci_high=high, unit=measure.unit, description=measure.description,
+                        higher_is_better=measure.higher_is_better,
                     )
                 )  # fmt: skip
         comparison = None

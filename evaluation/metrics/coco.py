@@ -33,7 +33,8 @@ def rouge_l(hypotheses: Sequence[str], references: Groups) -> Measure:
     scorer = Rouge()
     rows = [[100 * scorer.calc_score([h], list(r)), 1.0] for h, r in zip(hypotheses, references, strict=True)]
     return Measure(
-        "rougeL", "ROUGE-L", "points", "pycocoevalcap (the published E2E figure), PTB tokens, mean over inputs",
+        "rougeL", "ROUGE-L", "points",
+        "pycocoevalcap (the published E2E figure), PTB tokens, mean over inputs",
         np.array(rows), mean_of,
     )  # fmt: skip
 
@@ -46,7 +47,8 @@ def cider(hypotheses: Sequence[str], references: Groups) -> Measure:
     gts = {i: list(group) for i, group in enumerate(references)}
     _, scores = Cider().compute_score(gts, {i: [text] for i, text in enumerate(hypotheses)})
     return Measure(
-        "cider", "CIDEr", "0-10", "pycocoevalcap CIDEr-D, PTB tokens, idf from these references, mean over inputs",
+        "cider", "CIDEr", "0-10",
+        "pycocoevalcap CIDEr-D, PTB tokens, idf from these references, mean over inputs",
         np.array([[float(score), 1.0] for score in scores]), mean_of,
     )  # fmt: skip
 
@@ -66,6 +68,7 @@ def meteor(process: MeteorProcess, hypotheses: Sequence[str], references: Groups
         return 100 * np.array(process.scores(sums.tolist()))
 
     return Measure(
-        "meteor", "METEOR", "points", "METEOR 1.5 (-l en -norm) by pycocoevalcap's jar, PTB tokens, corpus level",
+        "meteor", "METEOR", "points",
+        "METEOR 1.5 (-l en -norm) by pycocoevalcap's jar, PTB tokens, corpus level",
         rows, combine,
     )  # fmt: skip

@@ -31,7 +31,8 @@ def distinct(hypotheses: Sequence[str], order: int) -> Measure:
         return 100 * ratio(np.full(len(sums), types), sums[:, 0])
 
     return Measure(
-        f"distinct{order}", f"distinct-{order}", "%", f"distinct {order}-grams over all {order}-grams, 13a tokens",
+        f"distinct{order}", f"distinct-{order}", "%",
+        f"distinct {order}-grams over all {order}-grams, 13a tokens",
         totals[:, None], combine, leave_one_out=100 * ratio(types - own, totals.sum() - totals),
     )  # fmt: skip
 

@@ -26,7 +26,7 @@ def reference_streams(references: Groups) -> list[list[str | None]]:
 
 
 def bleu(hypotheses: Sequence[str], references: Groups) -> tuple[Measure, str]:
-    """Corpus BLEU-4 in points, lower-cased, 13a tokens, closest reference length; and sacrebleu's signature."""
+    """Corpus BLEU-4 in points, lower-cased, 13a tokens, closest reference length; and its signature."""
     metric = BLEU(lowercase=True, tokenize="13a")
     measure = _sacrebleu_measure(
         metric, hypotheses, references, "bleu", "BLEU", "sacrebleu, 13a tokens, lower-cased, all references"
@@ -64,7 +64,8 @@ def rouge_n(hypotheses: Sequence[str], references: Groups) -> list[Measure]:
     scores = [scorer.score_multi(list(r), h) for h, r in zip(hypotheses, references, strict=True)]
     return [
         Measure(
-            f"rouge{n}", f"ROUGE-{n}", "points", "rouge-score F1, no stemming, best reference, mean over inputs",
+            f"rouge{n}", f"ROUGE-{n}", "points",
+            "rouge-score F1, no stemming, best reference, mean over inputs",
             np.array([[100 * score[f"rouge{n}"].fmeasure, 1.0] for score in scores]), mean_of,
         )
         for n in (1, 2)

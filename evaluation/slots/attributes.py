@@ -17,7 +17,9 @@ class Attribute(NamedTuple):
 
 _SPELLINGS = {slot.replace(" ", "").lower(): slot for slot in SLOTS}
 _ATTRIBUTE = re.compile(
-    r"(?<![A-Za-z])(name|eat[ _]?type|food|price[ _]?range|customer[ _]?rating|area|family[ _]?friendly|near)\s*\[([^\[\]]*)\]",
+    r"(?<![A-Za-z])"
+    r"(name|eat[ _]?type|food|price[ _]?range|customer[ _]?rating|area|family[ _]?friendly|near)"
+    r"\s*\[([^\[\]]*)\]",
     re.IGNORECASE,
 )
 

@@ -1,7 +1,7 @@
 """How the values of the closed slots are said: `lexicon.yaml` beside this file, checked and compiled.
 
-The wording was drawn from the training half of the E2E corpus (Novikova et al., 2017, The E2E Dataset); patterns per
-value, and verbal for numeric ratings, as in Dušek et al. (2019), Semantic Noise Matters for Neural NLG.
+The wording was drawn from the training half of the E2E corpus (Novikova et al., 2017, The E2E Dataset);
+patterns per value, and verbal for numeric ratings, as in Dušek et al. (2019), Semantic Noise Matters.
 """
 
 from __future__ import annotations
@@ -17,18 +17,23 @@ from common.errors import ConfigError
 LEXICON_FILE = Path(__file__).with_name("lexicon.yaml")
 
 
+_FRAGMENT = re.compile(r"<(\w+)>")
+
+
 class Phrase(NamedTuple):
     """A pattern and every value (in lower case) that it can stand for."""
 
     pattern: re.Pattern[str]
     values: frozenset[str]
     weak: bool
+    negation: bool
 
 
 class _Group(StrictModel):
     values: list[str]
     phrases: list[str]
     weak: bool = False
+    negation: bool = False
 
 
 @lru_cache(maxsize=8)
@@ -43,13 +48,15 @@ def load_lexicon(path: Path = LEXICON_FILE) -> dict[str, list[Phrase]]:
             group = _Group.from_dict(values, f"{path}: {slot}")
             meant = frozenset(value.lower() for value in group.values)
             patterns = (_compile(path, phrase, fragments) for phrase in group.phrases)
-            lexicon[slot] += [Phrase(pattern, meant, group.weak) for pattern in patterns]
+            lexicon[slot] += [Phrase(pattern, meant, group.weak, group.negation) for pattern in patterns]
     return lexicon
 
 
 def _compile(path: Path, phrase: str, fragments: dict[str, str]) -> re.Pattern[str]:
+    written_out = phrase
     try:
-        written_out = re.sub(r"<(\w+)>", lambda m: fragments[m.group(1)], phrase)
+        while written_out != (inner := _FRAGMENT.sub(lambda m: fragments[m.group(1)], written_out)):
+            written_out = inner
         return re.compile(rf"(?<!\w)(?:{written_out})(?!\w)")
     except KeyError as exc:
         raise ConfigError(f"{path}: phrase {phrase!r}: no fragment called {exc}") from exc

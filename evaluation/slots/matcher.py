@@ -7,9 +7,10 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from evaluation.slots.attributes import Attribute
-from evaluation.slots.lexicon import load_lexicon
+from evaluation.slots.lexicon import Phrase, load_lexicon
 
 _NUMBERS = {
     "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "eighteen": "18", "thirty": "30",
@@ -26,6 +27,21 @@ class SlotError:
     slot: str
     kind: str
     value: str
+
+
+class _Said(NamedTuple):
+    """A phrase found in a text."""
+
+    start: int
+    end: int
+    phrase: Phrase
+
+    def overrules(self, other: _Said) -> bool:
+        """Negations overrule what they overlap; longer strong phrases what lies inside them."""
+        if self.phrase.negation != other.phrase.negation:
+            return self.phrase.negation and self.start < other.end and other.start < self.end
+        longer = self.end - self.start > other.end - other.start
+        return longer and not self.phrase.weak and self.start <= other.start and other.end <= self.end
 
 
 class SlotMatcher:
@@ -74,13 +90,15 @@ class SlotMatcher:
 
 
 def normalise(text: str) -> str:
-    """Lower case, no accents, straight quotes, digits for number words, hyphens as spaces, £ before amounts."""
+    """Lower case, no accents, straight quotes, digits for number words, hyphens as spaces, £ at amounts."""
     text = unicodedata.normalize("NFKD", text.replace("’", "'").replace("`", "'").replace("–", "-"))
     text = "".join(c for c in text if not unicodedata.combining(c)).lower()
     text = re.sub(r"(?<!\d)-|-(?!\d)", " ", text)
-    text = re.sub(r"n't\b", " n't", text)
+    text = re.sub(r"n ?'t\b", " n't", text)
     text = _NUMBER.sub(lambda m: _NUMBERS[m.group(1)], text)
     text = re.sub(r"\b(\d+) ?(?:pounds?|gbp|quid|euros?)\b", r"£\1", text)
+    # Typed where a keyboard had no pound sign.
+    text = re.sub(r"\b[le](?=\d\d\b)", "£", text)
     return re.sub(r"[ \t]+", " ", text).strip()
 
 
@@ -92,16 +110,12 @@ def _open_pattern(value: str) -> re.Pattern[str]:
 
 
 def _closed_slot_errors(slot: str, asked: str | None, plain: str) -> list[SlotError]:
-    spans = [
-        (match.start(), match.end(), phrase)
+    found = [
+        _Said(match.start(), match.end(), phrase)
         for phrase in load_lexicon()[slot]
         for match in phrase.pattern.finditer(plain)
     ]
-    # "family friendly" inside "not family friendly" says nothing by itself.
-    kept = [
-        phrase for start, end, phrase in spans
-        if not any(s <= start and end <= e and e - s > end - start and not p.weak for s, e, p in spans)
-    ]  # fmt: skip
+    kept = [said.phrase for said in found if not any(other.overrules(said) for other in found)]
     strong = [phrase for phrase in kept if not phrase.weak]
     if asked is None:
         return [SlotError(slot, "added", _any_value(strong[0].values))] if strong else []

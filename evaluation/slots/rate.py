@@ -2,8 +2,8 @@
 
     SER = (missing + added + wrong) / slots asked for
 
-as in Wen et al. (2015), Semantically Conditioned LSTM-based NLG for Spoken Dialogue Systems, with wrong values
-counted once, as in Dušek et al. (2019), Semantic Noise Matters for Neural NLG.
+as in Wen et al. (2015), Semantically Conditioned LSTM-based NLG for Spoken Dialogue Systems, with wrong
+values counted once, as in Dušek et al. (2019), Semantic Noise Matters for Neural NLG.
 """
 
 from __future__ import annotations
