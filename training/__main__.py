@@ -1,0 +1,79 @@
+"""`python -m training {data,tokenizer,pretrain,sft} …`; `--help` on each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from common import cli
+from training.data.cli import data
+from training.tokenizer import tokenizer
+
+app = typer.Typer(help="Data, tokenizer, pretraining, fine-tuning.", no_args_is_help=True, pretty_exceptions_enable=False)
+app.command()(data)
+app.command()(tokenizer)
+
+CONFIGS = Path(__file__).parent / "configs"
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="key=value over the file, for example optimizer.lr=1e-3")
+]
+Data = Annotated[Path | None, typer.Option(help="folder of a prepared data set, for example data/demo")]
+Output = Annotated[Path | None, typer.Option(help="run folder, for example runs/pretrain")]
+Fresh = Annotated[bool, typer.Option(help="forget an earlier run in the output folder instead of going on with it")]
+
+
+@app.command()
+def pretrain(
+    config: Annotated[Path, typer.Option(help="YAML file")] = CONFIGS / "pretrain.yaml",
+    overrides: Overrides = None,
+    data: Data = None,
+    output: Output = None,
+    fresh: Fresh = False,
+) -> None:
+    """Train a new model on every token of a data set; the same command goes on after an interruption."""
+    from training.config import PretrainConfig
+    from training.job import clear
+    from training.pretrain import pretrain as run
+
+    settings = PretrainConfig.from_yaml(config, _with_paths(overrides, data=data, output=output))
+    if fresh:
+        clear(settings.output)
+    run(settings)
+
+
+@app.command()
+def sft(
+    config: Annotated[Path, typer.Option(help="YAML file")] = CONFIGS / "sft.yaml",
+    start: Annotated[Path | None, typer.Option("--from", help="run or model folder to start from")] = None,
+    overrides: Overrides = None,
+    data: Data = None,
+    output: Output = None,
+    fresh: Fresh = False,
+) -> None:
+    """Teach a pretrained model to answer (loss on the answers only); goes on after an interruption."""
+    from training.config import SftConfig
+    from training.job import clear
+    from training.sft import sft as run
+
+    settings = SftConfig.from_yaml(config, _with_paths(overrides, data=data, output=output, **{"from": start}))
+    if fresh:
+        clear(settings.output)
+    run(settings)
+
+
+def _with_paths(overrides: list[str] | None, **paths: Path | None) -> list[str]:
+    """The overrides, with the path options among them; JSON quoting keeps any file name one YAML string."""
+    import json
+
+    return [*(overrides or []), *(f"{key}={json.dumps(str(path))}" for key, path in paths.items() if path)]
+
+
+def main() -> None:
+    """The command line."""
+    cli.run(app)
+
+
+if __name__ == "__main__":
+    main()

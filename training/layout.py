@@ -1,0 +1,109 @@
+"""The Hugging Face Llama layout on disk: weights, config.json, generation_config.json, tokenizer.
+
+What is written here loads in `transformers.AutoModelForCausalLM`, vLLM and the onnxruntime-genai builder. Weights
+are float32 safetensors, never pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from common.errors import TriviumError
+from common.files import atomic_folder
+from training.model import Llama, ModelConfig
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+
+
+class LayoutError(TriviumError):
+    """A folder holds no model that this code can read."""
+
+
+def to_hugging_face(weights: dict[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
+    """Our state dict under Hugging Face's names, the fused projections split; values are the same."""
+    q_rows = config.num_attention_heads * config.head_dim
+    kv_rows = config.num_key_value_heads * config.head_dim
+    result = {"model.embed_tokens.weight": weights["embedding.weight"], "model.norm.weight": weights["norm.weight"]}
+    for layer in range(config.num_hidden_layers):
+        ours, theirs = f"blocks.{layer}.", f"model.layers.{layer}."
+        q, k, v = weights[f"{ours}attention.qkv.weight"].split((q_rows, kv_rows, kv_rows))
+        gate, up = weights[f"{ours}gate_up.weight"].chunk(2)
+        result |= {
+            f"{theirs}input_layernorm.weight": weights[f"{ours}attention_norm.weight"],
+            f"{theirs}self_attn.q_proj.weight": q,
+            f"{theirs}self_attn.k_proj.weight": k,
+            f"{theirs}self_attn.v_proj.weight": v,
+            f"{theirs}self_attn.o_proj.weight": weights[f"{ours}attention.out.weight"],
+            f"{theirs}post_attention_layernorm.weight": weights[f"{ours}mlp_norm.weight"],
+            f"{theirs}mlp.gate_proj.weight": gate,
+            f"{theirs}mlp.up_proj.weight": up,
+            f"{theirs}mlp.down_proj.weight": weights[f"{ours}down.weight"],
+        }
+    return {name: tensor.contiguous().clone() for name, tensor in result.items()}
+
+
+def from_hugging_face(weights: dict[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
+    """The inverse of `to_hugging_face`. Raises KeyError for a missing tensor."""
+    result = {"embedding.weight": weights["model.embed_tokens.weight"], "norm.weight": weights["model.norm.weight"]}
+    for layer in range(config.num_hidden_layers):
+        ours, theirs = f"blocks.{layer}.", f"model.layers.{layer}."
+        qkv = [weights[f"{theirs}self_attn.{name}_proj.weight"] for name in "qkv"]
+        gate_up = [weights[f"{theirs}mlp.{name}_proj.weight"] for name in ("gate", "up")]
+        result |= {
+            f"{ours}attention_norm.weight": weights[f"{theirs}input_layernorm.weight"],
+            f"{ours}attention.qkv.weight": torch.cat(qkv),
+            f"{ours}attention.out.weight": weights[f"{theirs}self_attn.o_proj.weight"],
+            f"{ours}mlp_norm.weight": weights[f"{theirs}post_attention_layernorm.weight"],
+            f"{ours}gate_up.weight": torch.cat(gate_up),
+            f"{ours}down.weight": weights[f"{theirs}mlp.down_proj.weight"],
+        }
+    return result
+
+
+def save_model(
+    folder: Path, weights: dict[str, Tensor], config: ModelConfig, tokenizer: Path, special: dict[str, int]
+) -> None:
+    """Write the model folder in one go; `special` holds the ids of bos, eos and pad. Raises FileError."""
+    vocabulary = weights["embedding.weight"].shape[0]
+    ids = {f"{name}_token_id": number for name, number in special.items()}
+    settings = {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": vocabulary, **config.model_dump(),
+        "head_dim": config.head_dim, "hidden_act": "silu", "attention_bias": False, "mlp_bias": False,
+        "attention_dropout": 0.0, "tie_word_embeddings": True, "torch_dtype": "float32", "use_cache": True, **ids,
+    }  # fmt: skip
+    with atomic_folder(folder) as part:
+        save_file(to_hugging_face(weights, config), part / "model.safetensors", metadata={"format": "pt"})
+        _write_json(part / "config.json", settings)
+        _write_json(part / "generation_config.json", {"do_sample": False, **ids})
+        for name in TOKENIZER_FILES:
+            if (tokenizer / name).exists():
+                shutil.copyfile(tokenizer / name, part / name)
+
+
+def load_model(folder: Path, dropout: float = 0.0) -> Llama:
+    """The float32 model in `folder`. Raises LayoutError where it is missing or no tied, bias-free Llama."""
+    try:
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        tensors = load_file(folder / "model.safetensors")
+    except (OSError, ValueError) as exc:
+        raise LayoutError(f"{folder}: holds no readable model (config.json, model.safetensors): {exc}") from exc
+    if settings.get("model_type") != "llama" or not settings.get("tie_word_embeddings"):
+        raise LayoutError(f"{folder}: only Llama models with tied embeddings can be trained on here")
+    known = {key: settings[key] for key in ModelConfig.model_fields if key in settings}
+    config = ModelConfig.from_dict(known, str(folder / "config.json"))
+    model = Llama(config, settings["vocab_size"], dropout)
+    try:
+        model.load_state_dict(from_hugging_face({k: t.float() for k, t in tensors.items()}, config))
+    except (KeyError, RuntimeError) as exc:
+        raise LayoutError(f"{folder}: weights do not match config.json: {' '.join(str(exc).split())}") from exc
+    return model
+
+
+def _write_json(path: Path, values: dict[str, object]) -> None:
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

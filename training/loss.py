@@ -1,0 +1,56 @@
+"""Cross-entropy straight from hidden states: the logits live only for a slice of the positions at a time.
+
+The gradient is computed together with the loss, so that neither the logits nor their softmax are kept for the
+backward pass (the idea of Liger Kernel's fused linear cross-entropy, arXiv 2410.10989).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+IGNORED = -100
+"""Target of a position that carries no loss (prompt, padding)."""
+SLICE_POSITIONS = 2048
+"""Positions whose logits exist at once."""
+
+
+def cross_entropy_sum(hidden: Tensor, output: Tensor, targets: Tensor) -> Tensor:
+    """Summed negative log-likelihood (nats, float32) of `targets`, skipping those that are IGNORED.
+
+    hidden [N, H], output matrix [V, H], targets [N]. Only counted positions are multiplied with `output`.
+    """
+    counted = targets != IGNORED
+    return _LinearCrossEntropy.apply(hidden[counted], output, targets[counted])  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, output: Tensor, targets: Tensor) -> Tensor:
+        wants_gradient = any(ctx.needs_input_grad[:2])
+        loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        grad_hidden = torch.empty_like(hidden) if wants_gradient else None
+        grad_output = torch.zeros_like(output, dtype=torch.float32) if wants_gradient else None
+        for start in range(0, len(targets), SLICE_POSITIONS):
+            part = slice(start, start + SLICE_POSITIONS)
+            target = targets[part, None]
+            log_probabilities = torch.log_softmax(hidden[part] @ output.t(), dim=-1, dtype=torch.float32)
+            loss -= log_probabilities.gather(1, target).sum()
+            if grad_hidden is not None and grad_output is not None:
+                # d loss / d logits = softmax - one-hot(target)
+                slope = log_probabilities.exp_()
+                slope.scatter_add_(1, target, slope.new_full(target.shape, -1.0))
+                slope = slope.to(hidden.dtype)
+                grad_hidden[part] = slope @ output
+                grad_output += slope.t() @ hidden[part]
+        if grad_hidden is not None and grad_output is not None:
+            ctx.save_for_backward(grad_hidden, grad_output.to(output.dtype))
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+        (scale,) = grad_outputs
+        grad_hidden, grad_output = ctx.saved_tensors
+        return grad_hidden * scale.to(grad_hidden.dtype), grad_output * scale.to(grad_output.dtype), None

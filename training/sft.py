@@ -1,0 +1,25 @@
+"""`python -m training sft`: a pretrained model learns to answer; the loss counts the answers only."""
+
+from __future__ import annotations
+
+from training.config import SftConfig
+from training.examples import ChatTokenizer, read_answers
+from training.job import Task, finished_result, identity_of, run_task, summary
+from training.layout import LayoutError, load_model
+
+
+def sft(settings: SftConfig) -> dict[str, object]:
+    """Run the job; returns its result."""
+    start = settings.start / "model" if (settings.start / "model").is_dir() else settings.start
+    if not (start / "model.safetensors").is_file():
+        raise LayoutError(f"{settings.start}: no model to start from; run `python -m training pretrain` first")
+    folder = settings.tokenizer or start
+    tokenizer = ChatTokenizer(folder)
+    identity = identity_of("sft", settings, folder, start)
+    if result := finished_result(settings, identity):
+        print(f"already done: {summary(result, settings.output)}")
+        return result
+    model = load_model(start, settings.dropout)
+    result = run_task(Task("sft", settings, tokenizer, model, read_answers), identity)
+    print(summary(result, settings.output))
+    return result
