@@ -32,7 +32,7 @@ def serve(
     port: Annotated[int, typer.Option(help="TCP port.")],
     variant: Annotated[str, typer.Option(help="The ONNX variant to load.")] = "int4",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    public_key: Annotated[Path | None, typer.Option(help="Whose signature to accept; default: keys/signing.pub.")] = None,
+    public_key: Annotated[Path | None, typer.Option(help="Default: keys/signing.pub.")] = None,
     threads: Annotated[int, typer.Option(help="Threads of one model run; 0: by the machine.")] = 0,
     max_sequences: Annotated[int, typer.Option(help="Requests that generate at the same time.")] = 8,
     max_waiting: Annotated[int, typer.Option(help="Requests that may wait; more are answered 429.")] = 64,
@@ -48,6 +48,27 @@ def serve(
     )
     check_options(options)
     run_server(options)
+
+
+@app.command()
+def bench(
+    bundle: Annotated[Path | None, typer.Option(help="Default: the newest below bundles/.")] = None,
+    output: Annotated[Path, typer.Option(help="JSON file to write.")] = Path(
+        "reports/bench-edge/result.json"
+    ),
+    python: Annotated[Path, typer.Option(help="Interpreter of the environment without torch.")] = Path(
+        ".venv-edge/bin/python"
+    ),
+    repeats: Annotated[int, typer.Option(help="Interleaved repeats.")] = 7,
+    new_tokens: Annotated[int, typer.Option(help="Tokens per answer.")] = 128,
+    threads: Annotated[int, typer.Option(help="Threads for everybody; 0: by the machine.")] = 0,
+) -> None:
+    """Measure int4 and fp32 against transformers eager fp32 on the same model (needs torch)."""
+    from edge.bench import BenchOptions, newest_bundle
+    from edge.bench import bench as run_bench
+
+    chosen = bundle or newest_bundle(Path("bundles"))
+    run_bench(BenchOptions(chosen, output, python, repeats=repeats, new_tokens=new_tokens, threads=threads))
 
 
 if __name__ == "__main__":

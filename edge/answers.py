@@ -81,7 +81,9 @@ class Answer:
 
     def usage_chunk(self) -> bytes:
         """The event that closes a stream with `include_usage`."""
-        return event({**self._head, "object": self.chunk_name, "choices": [], "usage": usage(self._generation)})
+        return event(
+            {**self._head, "object": self.chunk_name, "choices": [], "usage": usage(self._generation)}
+        )
 
     def _content(self, text: str) -> dict[str, Any]:
         raise NotImplementedError

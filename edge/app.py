@@ -15,14 +15,14 @@ from starlette.routing import Route
 
 from edge.answers import DONE, Answer, ChatAnswer, CompletionAnswer, event
 from edge.errors import ApiError
-from edge.openai import ChatRequest, CompletionRequest, parse
+from edge.openai import ChatRequest, CompletionRequest, check_model, parse
 from edge.service import RETRY_AFTER, EdgeService, LiveGeneration
 
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 2**20
 DRAINED_BYTES = 64 * 2**20
-"""A body up to this size is read to its end before it is refused: clients look for answers only after sending."""
+"""A body up to this size is read before it is refused: clients look for an answer only after sending."""
 
 
 class EdgeApp:
@@ -61,9 +61,8 @@ class EdgeApp:
         return JSONResponse({"object": "list", "data": [_describe(self._loaded())]})
 
     async def _model(self, request: Request) -> Response:
-        service, name = self._loaded(), request.path_params["model"]
-        if name != service.facts.model:
-            raise ApiError(404, f"the model {name[:200]!r} does not exist", param="model", code="model_not_found")
+        service = self._loaded()
+        check_model(request.path_params["model"], service.facts)
         return JSONResponse(_describe(service))
 
     async def _chat(self, request: Request) -> Response:
@@ -186,7 +185,10 @@ async def _api_error(request: Request, exc: Exception) -> Response:
 
 async def _http_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
-    what = {404: f"no such path: {request.url.path[:200]}", 405: f"{request.url.path} does not answer {request.method}"}
+    what = {
+        404: f"no such path: {request.url.path[:200]}",
+        405: f"{request.url.path} does not answer {request.method}",
+    }
     error = ApiError(exc.status_code, what.get(exc.status_code, exc.detail))
     return JSONResponse(error.body(), exc.status_code, exc.headers)
 

@@ -1,7 +1,7 @@
-"""ONNX variants of a bundle's model, by the model builder of onnxruntime-genai. Needs torch and transformers.
+"""ONNX variants of a bundle's model, by onnxruntime-genai's model builder. Needs torch and transformers.
 
-The builder fuses attention into GroupQueryAttention with the rotary embedding inside, ties the embedding to the
-head where the model does, and quantizes weights to 4 bits in blocks. See `VARIANTS` for what was chosen and why.
+The builder fuses attention into GroupQueryAttention with the rotary embedding inside, ties the embedding to
+the head where the model does, and quantizes weights in blocks. `VARIANTS` says what was chosen and why.
 """
 
 from __future__ import annotations
@@ -38,7 +38,12 @@ VARIANTS = {
     "fp32": Variant("fp32"),
     "int4": Variant("int4"),
 }
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "special_tokens_map.json",
+)
 
 
 def export_variants(bundle_dir: Path, names: Sequence[str]) -> None:
@@ -76,7 +81,9 @@ def build_variant(model: Path, folder: Path, variant: Variant) -> None:
     with TemporaryDirectory(prefix="edge-export-") as cache, _quiet() as said:
         try:
             wanted = [f"{key}={value}" for key, value in variant.options.items()]
-            options = builder.parse_extra_options("", source, str(folder), variant.precision, "cpu", cache, wanted)
+            options = builder.parse_extra_options(
+                "", source, str(folder), variant.precision, "cpu", cache, wanted
+            )
             builder.create_model("", source, str(folder), variant.precision, "cpu", cache, **options)
         # Whatever the builder raises (its own ValueErrors, transformers', torch's) is one line to the person.
         except Exception as exc:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from edge.generation import Generation
@@ -20,9 +22,9 @@ class EdgeMetrics:
         self._waiting = self._gauge("vllm:num_requests_waiting", "Requests that wait for a cache row.")
         self._prompt = self._counter("vllm:prompt_tokens", "Prompt tokens read.")
         self._generated = self._counter("vllm:generation_tokens", "Tokens generated.")
-        self._ttft = self._histogram("vllm:time_to_first_token_seconds", "Arrival to first token.", TTFT_BUCKETS)
-        self._itl = self._histogram("vllm:inter_token_latency_seconds", "Between two tokens.", ITL_BUCKETS)
-        self._queue = self._histogram("vllm:request_queue_time_seconds", "Wait for a cache row.", QUEUE_BUCKETS)
+        self._ttft = self._histogram("vllm:time_to_first_token_seconds", "Arrival to token 1.", TTFT_BUCKETS)
+        self._itl = self._histogram("vllm:inter_token_latency_seconds", "Between tokens.", ITL_BUCKETS)
+        self._queue = self._histogram("vllm:request_queue_time_seconds", "Wait for a row.", QUEUE_BUCKETS)
         self._e2e = self._histogram("vllm:e2e_request_latency_seconds", "Arrival to last token.", E2E_BUCKETS)
         self._finished = Counter(
             "vllm:request_success", "Requests that ended, by reason (cancelled: the client left).",
@@ -53,7 +55,7 @@ class EdgeMetrics:
         if times:
             self._ttft.observe(times[0] - generation.arrived)
             self._e2e.observe(times[-1] - generation.arrived)
-        for earlier, later in zip(times, times[1:], strict=False):
+        for earlier, later in pairwise(times):
             self._itl.observe(later - earlier)
         self._finished.labels(self._model, generation.finish_reason or "error").inc()
 
@@ -68,4 +70,6 @@ class EdgeMetrics:
         return Counter(name, text, ("model_name",), registry=self.registry).labels(self._model)
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(name, text, ("model_name",), buckets=buckets, registry=self.registry).labels(self._model)
+        return Histogram(name, text, ("model_name",), buckets=buckets, registry=self.registry).labels(
+            self._model
+        )

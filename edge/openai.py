@@ -6,7 +6,16 @@ import json
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 
 from edge.errors import ApiError
 from edge.sampling import SamplingParams
@@ -17,6 +26,8 @@ MAX_LOGPROBS = 20
 Number = Annotated[float, Field(allow_inf_nan=False)]
 R = TypeVar("R", bound="_Request")
 NonEmpty = Annotated[StrictStr, Field(min_length=1)]
+TokenIds = Annotated[list[StrictInt], Field(min_length=1)]
+OnePrompt = Annotated[list[NonEmpty], Field(min_length=1, max_length=1)]
 
 
 class TextPart(BaseModel):
@@ -119,7 +130,7 @@ class ChatRequest(_Request):
 class CompletionRequest(_Request):
     """`POST /v1/completions`."""
 
-    prompt: NonEmpty | Annotated[list[StrictInt], Field(min_length=1)] | Annotated[list[NonEmpty], Field(min_length=1, max_length=1)]  # fmt: skip
+    prompt: NonEmpty | TokenIds | OnePrompt
     logprobs: Annotated[StrictInt, Field(ge=0, le=MAX_LOGPROBS)] | None = None
     echo: Literal[False] | None = None
     suffix: Literal[""] | None = None
@@ -152,11 +163,11 @@ def parse(body: bytes, kind: type[R]) -> R:
         raise _first_problem(exc) from exc
 
 
-def check_model(request: _Request, facts: ModelFacts) -> None:
-    """Raises ApiError 404 where the request names another model."""
-    if request.model != facts.model:
+def check_model(name: str, facts: ModelFacts) -> None:
+    """Raises ApiError 404 where `name` is not the model of this server."""
+    if name != facts.model:
         raise ApiError(
-            404, f"the model {request.model[:200]!r} does not exist; this server has {facts.model!r}",
+            404, f"the model {name[:200]!r} does not exist; this server has {facts.model!r}",
             param="model", code="model_not_found",
         )  # fmt: skip
 
@@ -168,7 +179,7 @@ def check_prompt(tokens: list[int], param: str, facts: ModelFacts) -> None:
     if len(tokens) >= facts.context_length:
         raise ApiError(
             400,
-            f"the prompt has {len(tokens)} tokens; the context of {facts.context_length} must hold it and an answer",
+            f"the prompt has {len(tokens)} tokens; the context is {facts.context_length}, answer included",
             param=param, code="context_length_exceeded",
         )  # fmt: skip
     if min(tokens) < 0 or max(tokens) >= facts.vocab_size:
@@ -205,12 +216,20 @@ def sampling_params(request: _Request, prompt_tokens: int, facts: ModelFacts) ->
 
 
 def _first_problem(exc: ValidationError) -> ApiError:
-    problem = exc.errors(include_url=False, include_context=False)[0]
-    names = [str(part) for part in problem["loc"]]
-    text = problem["msg"].removeprefix("Value error, ")
-    if not names:
-        param, _, _ = text.partition(":")
-        return ApiError(400, text, param=param)
+    problems = exc.errors(include_url=False, include_context=False)
+    problem = problems[0]
+    where = _field_path(problem["loc"])
+    if not where:
+        text = problem["msg"].removeprefix("Value error, ")
+        return ApiError(400, text, param=text.partition(":")[0])
+    # A field with several forms has one problem per form.
+    texts = dict.fromkeys(p["msg"] for p in problems if _field_path(p["loc"]) == where)
     shown = repr(problem["input"])
     got = shown if len(shown) <= 100 else f"{shown[:100]}…"
-    return ApiError(400, f"{'.'.join(names)}: {text} (got {got})", param=names[0])
+    text = "; or ".join(texts)
+    return ApiError(400, f"{'.'.join(where)}: {text} (got {got})", param=where[0])
+
+
+def _field_path(location: tuple[int | str, ...]) -> tuple[str, ...]:
+    """The location without pydantic's names for the forms of a union (`constrained-str`, `list[...]`)."""
+    return tuple(str(p) for p in location if isinstance(p, int) or (p.isidentifier() and p != "str"))

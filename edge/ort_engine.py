@@ -171,9 +171,9 @@ def _open_session(layout: ModelLayout, threads: int) -> ort.InferenceSession:
     options.log_severity_level = 3
     try:
         session = ort.InferenceSession(str(layout.graph), options, providers=["CPUExecutionProvider"])
-    except Exception as exc:  # noqa: BLE001 - onnxruntime raises its own unrelated classes
+    except Exception as exc:  # onnxruntime raises its own, unrelated classes
         raise LayoutError(f"{layout.graph}: onnxruntime cannot load it: {exc}") from exc
     unknown = {i.name for i in session.get_inputs()} - _KNOWN_INPUTS - set(layout.past_names)
     if unknown:
-        raise LayoutError(f"{layout.graph}: unknown inputs {sorted(unknown)}; this runtime serves text decoders")
+        raise LayoutError(f"{layout.graph}: unknown inputs {sorted(unknown)}; not a text decoder")
     return session

@@ -47,8 +47,7 @@ def serve(options: ServeOptions) -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((options.host, options.port))
         listener.setblocking(False)
-        uvloop_or_asyncio = uvicorn.Config(app=None).get_loop_factory()
-        with asyncio.Runner(loop_factory=uvloop_or_asyncio) as runner:
+        with asyncio.Runner(loop_factory=uvicorn.Config("").get_loop_factory()) as runner:
             runner.run(_serve(options, listener))
 
 
@@ -56,9 +55,14 @@ async def _serve(options: ServeOptions, listener: socket.socket) -> None:
     app = EdgeApp()
     server = uvicorn.Server(
         uvicorn.Config(
-            app.asgi, lifespan="off", log_level="warning", access_log=False, server_header=False,
-            timeout_graceful_shutdown=5, limit_concurrency=1024,
-        )  # fmt: skip
+            app.asgi,
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+            limit_concurrency=1024,
+        )
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     loading = asyncio.create_task(asyncio.to_thread(load, options))
@@ -66,7 +70,12 @@ async def _serve(options: ServeOptions, listener: socket.socket) -> None:
         await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
         if loading.done():
             app.service = loading.result()
-            log.info("ready: %s %s on http://%s:%d", app.service.facts.model, options.variant, *listener.getsockname()[:2])
+            log.info(
+                "ready: %s %s on http://%s:%d",
+                app.service.facts.model,
+                options.variant,
+                *listener.getsockname()[:2],
+            )
         await serving
     finally:
         server.should_exit = True
@@ -96,7 +105,9 @@ def load(options: ServeOptions) -> EdgeService:
     verified = time.perf_counter()
     folder = bundle.onnx_dir(options.variant)
     layout = ModelLayout.read(folder)
-    engine = OrtEngine(layout, max_sequences=options.max_sequences, threads=options.threads or default_threads())
+    engine = OrtEngine(
+        layout, max_sequences=options.max_sequences, threads=options.threads or default_threads()
+    )
     metrics = EdgeMetrics(bundle.model_id)
     scheduler = Scheduler(engine, layout.eos_token_ids, metrics, Limits(max_waiting=options.max_waiting))
     service = EdgeService(
@@ -131,4 +142,4 @@ def check_options(options: ServeOptions) -> None:
     if not 0 <= options.threads <= 256:
         raise TriviumError(f"--threads {options.threads}: give 1 to 256, or 0 to choose by the machine")
     if options.max_sequences < 1 or options.max_waiting < 0 or options.request_seconds <= 0:
-        raise TriviumError("--max-sequences must be at least 1, --max-waiting 0 or more, --request-seconds above 0")
+        raise TriviumError("--max-sequences needs at least 1, --max-waiting 0, --request-seconds above 0")

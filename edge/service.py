@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from edge.chat import ChatError, ChatTemplate
@@ -48,7 +48,7 @@ class EdgeService:
 
     def start_chat(self, request: ChatRequest) -> LiveGeneration:
         """Queue a chat completion. Raises ApiError."""
-        check_model(request, self.facts)
+        check_model(request.model, self.facts)
         if self.template is None:
             raise ApiError(400, "this model has no chat template; use /v1/completions", param="messages")
         try:
@@ -59,7 +59,7 @@ class EdgeService:
 
     def start_completion(self, request: CompletionRequest) -> LiveGeneration:
         """Queue a plain completion. Raises ApiError."""
-        check_model(request, self.facts)
+        check_model(request.model, self.facts)
         prompt = request.prompt
         if isinstance(prompt, list) and isinstance(prompt[0], str):
             prompt = prompt[0]
@@ -69,11 +69,16 @@ class EdgeService:
             tokens = [token for token in prompt if isinstance(token, int)]
         return self._start(request, tokens, "prompt")
 
-    def _start(self, request: ChatRequest | CompletionRequest, prompt: list[int], param: str) -> LiveGeneration:
+    def _start(
+        self, request: ChatRequest | CompletionRequest, prompt: list[int], param: str
+    ) -> LiveGeneration:
         check_prompt(prompt, param, self.facts)
         params = sampling_params(request, len(prompt), self.facts)
         generation = Generation(
-            prompt, params, self.codec.writer(params.stop), deadline=time.perf_counter() + self.request_seconds
+            prompt,
+            params,
+            self.codec.writer(params.stop),
+            deadline=time.perf_counter() + self.request_seconds,
         )
         live = LiveGeneration(generation, stream=bool(request.stream))
         try:
@@ -82,7 +87,7 @@ class EdgeService:
             self.metrics.refused.inc()
             raise ApiError(429, "too many requests wait already; try again", headers=RETRY_AFTER) from exc
         except Stopped as exc:
-            raise ApiError(503, "the server is stopping or its engine has failed", headers=RETRY_AFTER) from exc
+            raise ApiError(503, "the server is stopping or has failed", headers=RETRY_AFTER) from exc
         return live
 
 
@@ -103,7 +108,7 @@ class LiveGeneration:
             await self._wait()
         self._raise_failure()
 
-    async def pieces(self) -> AsyncIterator[tuple[list[Piece], bool]]:
+    async def pieces(self) -> AsyncGenerator[tuple[list[Piece], bool], None]:
         """New pieces as they come, and whether they are the last.
 
         Tokens that arrive while the reader is busy come together. Raises ApiError.

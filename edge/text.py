@@ -18,7 +18,7 @@ class TextCodec:
         """Load `path`. Raises LayoutError when it is not a tokenizer."""
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
-        except Exception as exc:  # noqa: BLE001 - the library raises plain Exception
+        except Exception as exc:  # the library raises plain Exception
             raise LayoutError(f"{path}: not a tokenizer: {exc}") from exc
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
