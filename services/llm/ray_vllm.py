@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ray.llm._internal.common.callbacks.base import CallbackBase
 from ray.llm._internal.serve.core.configs.llm_config import LLMConfig
 from ray.llm._internal.serve.engines.vllm.vllm_engine import VLLMEngine
 
@@ -23,7 +24,16 @@ def llm_config(bundle: Bundle, settings: ServerSettings) -> LLMConfig:
         # Off: vLLM then keeps its own Prometheus registry, which `/metrics` shows; on, its figures go to
         # Ray's metrics agent on another port.
         log_engine_metrics=False,
+        callback_config={"callback_class": NothingToDownload},
     )
+
+
+class NothingToDownload(CallbackBase):  # type: ignore[misc]  # untyped base
+    """The bundle lies on the machine already: spare the task per node that imports vLLM to download a model."""
+
+    async def on_before_node_init(self) -> None:
+        """Called by Ray Serve LLM before it prepares the nodes."""
+        self.ctx.run_init_node = False
 
 
 class OneProcessEngine(VLLMEngine):  # type: ignore[misc]  # untyped base
