@@ -6,7 +6,6 @@ Raw, because a framework's request and response objects would cost as much as th
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 import time
@@ -16,7 +15,7 @@ from typing import Any
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from observability.logs import bound_request
+from observability import logs
 from services.gateway.core import Gateway
 from services.gateway.errors import (
     BodyTimeout,
@@ -28,9 +27,11 @@ from services.gateway.errors import (
     Unavailable,
     error_body,
 )
+from services.gateway.headers import header
 from services.gateway.inbound import Endpoint, request_id_from
-from services.gateway.proxy import Headers, Inbound, Reply
+from services.gateway.proxy import Inbound, Reply
 from services.gateway.record import Record
+from services.gateway.upstream import Headers
 
 log = logging.getLogger(__name__)
 
@@ -100,21 +101,17 @@ class GatewayApp:
         if scope["type"] != "http":
             return None  # no websockets here: uvicorn refuses the handshake
         arrived = time.perf_counter()
-        given = _header(scope, b"x-request-id")
-        request_id = request_id_from(given.decode("latin-1") if given is not None else None)
+        request_id = request_id_from(header(scope["headers"], b"x-request-id"))
         reply = AsgiReply(send, request_id)
-        with bound_request(request_id):
-            endpoint = COMPLETIONS.get(scope["path"])
-            if endpoint is not None and scope["method"] == "POST":
-                record = Record(endpoint, request_id, arrived)
-                self._requests += 1
-                try:
-                    await self._complete(scope, receive, reply, record)
-                finally:
-                    self._requests -= 1
-            else:
-                await self._page(scope, reply)
-        return None
+        logs.request_id.set(request_id)  # uvicorn runs each request in a context of its own
+        endpoint = COMPLETIONS.get(scope["path"])
+        if endpoint is None or scope["method"] != "POST":
+            return await self._page(scope, reply)
+        self._requests += 1
+        try:
+            return await self._complete(scope, receive, reply, Record(endpoint, request_id, arrived))
+        finally:
+            self._requests -= 1
 
     async def _complete(self, scope: Scope, receive: Receive, reply: AsgiReply, record: Record) -> None:
         proxy, limits = self.gateway.proxy, self.gateway.config.limits
@@ -137,8 +134,8 @@ class GatewayApp:
             reply.client_left = True
             record.error_code = "client_disconnected"
             return proxy.finish(reply, record)
-        road = _header(scope, b"x-trivium-road")
-        inbound = Inbound(scope["headers"], road.decode("latin-1") if road is not None else None, body)
+        road = header(scope["headers"], b"x-trivium-road").decode("latin-1")
+        inbound = Inbound(scope["headers"], road or None, body)
         return await _until_client_leaves(proxy.serve(inbound, reply, record), receive, reply)
 
     async def _page(self, scope: Scope, reply: AsgiReply) -> None:
@@ -199,15 +196,12 @@ async def _until_client_leaves(work: Awaitable[None], receive: Receive, reply: A
     finally:
         working = False
         watch.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            if watch.done():
-                watch.exception()
 
 
 async def _read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
     """The whole body. Raises BodyTooLarge (by content-length before reading a byte) and ClientGone."""
-    declared = _header(scope, b"content-length")
-    if declared is not None and declared.isdigit() and int(declared) > max_bytes:
+    declared = header(scope["headers"], b"content-length")
+    if declared.isdigit() and int(declared) > max_bytes:
         raise BodyTooLarge(f"the body has {int(declared)} bytes, at most {max_bytes} are taken")
     parts: list[bytes] = []
     size = 0
@@ -222,11 +216,3 @@ async def _read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
         parts.append(part)
         if not message["more_body"]:
             return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _header(scope: Scope, name: bytes) -> bytes | None:
-    for key, value in scope["headers"]:
-        if key == name:
-            found: bytes = value
-            return found
-    return None

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+from typing import get_args
 
 from prometheus_client import Counter
-from yarl import URL
 
 from observability.metrics import BREAKER_STATES, Metrics
 from services.gateway.breaker import Breaker
 from services.gateway.config import RouteConfig
 from services.gateway.inbound import Endpoint
 from services.gateway.slots import Slots
+from services.gateway.upstream import Target
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +28,11 @@ class Backend:
         """None until /ready was asked for the first time: requests may try."""
         self.bundle_digest = config.bundle_digest
         self.upstream_model = config.upstream_model or config.model
-        base = URL(str(config.url))
-        self.ready_url = base.joinpath(config.ready_path.lstrip("/"))
-        self._urls: dict[str, URL] = {}
-        self._base = base
+        self._base = Target.parse(str(config.url))
+        self.ready_target = self._base.join(config.ready_path)
+        self._targets: dict[Endpoint, Target] = {
+            endpoint: self._base.join(f"/v1/{endpoint}") for endpoint in get_args(Endpoint)
+        }
         self._wire_metrics(metrics)
         self._answer_headers: list[tuple[bytes, bytes]] | None = None
 
@@ -46,7 +48,7 @@ class Backend:
         self.completion_tokens = metrics.completion_tokens.labels(*labels)
         self.disconnects = metrics.disconnects.labels(*labels)
         self._requests: dict[tuple[str, int], Counter] = {}
-        url = str(self._base.origin())
+        url = self._base.origin
         metrics.ready.labels(*labels, url).set_function(lambda: float(self.ready is True))
         metrics.breaker.labels(*labels, url).set_function(lambda: BREAKER_STATES.index(self.breaker.state))
 
@@ -88,7 +90,7 @@ class Backend:
     @property
     def name(self) -> str:
         """For logs."""
-        return f"{self.config.model}@{self.config.road} ({self._base.origin()})"
+        return f"{self.config.model}@{self.config.road} ({self._base.origin})"
 
     @property
     def answer_headers(self) -> list[tuple[bytes, bytes]]:
@@ -99,9 +101,6 @@ class Backend:
                 self._answer_headers.append((b"x-trivium-bundle", self.bundle_digest.encode()))
         return self._answer_headers
 
-    def url_for(self, endpoint: Endpoint) -> URL:
+    def target(self, endpoint: Endpoint) -> Target:
         """Where to send a request for `endpoint`."""
-        url = self._urls.get(endpoint)
-        if url is None:
-            url = self._urls[endpoint] = self._base.joinpath("v1", *endpoint.split("/"))
-        return url
+        return self._targets[endpoint]

@@ -12,9 +12,10 @@ from observability.metrics import Metrics
 from services.gateway.backend import Backend
 from services.gateway.config import GatewayConfig
 from services.gateway.health import HealthPoller
+from services.gateway.pool import PooledUpstream
 from services.gateway.proxy import Proxy
 from services.gateway.routing import RouteTable
-from services.gateway.upstream import AiohttpUpstream, Upstream
+from services.gateway.upstream import Upstream
 
 
 class Gateway:
@@ -26,7 +27,7 @@ class Gateway:
         self.stopping = False
         """Set when SIGTERM arrives: not ready, and new requests are refused."""
         self.metrics = Metrics(CollectorRegistry())
-        self._upstream = upstream or AiohttpUpstream(config.keep_alive_seconds)
+        self._upstream = upstream or PooledUpstream(config.keep_alive_seconds)
         self._tracing = tracing.setup("trivium-gateway")
         self._events = self._open_events()
         backends = [Backend(route, self.metrics) for route in config.routes]

@@ -15,6 +15,7 @@ from services.gateway.upstream import Upstream
 log = logging.getLogger(__name__)
 
 POLL_TIMEOUT_SECONDS = 2.0
+MAX_PAGE_BYTES = 65536
 
 
 class _ReadyPage(msgspec.Struct):
@@ -32,14 +33,15 @@ async def check(backend: Backend, upstream: Upstream) -> None:
     own failures open the breaker. 404 is a server without such a page: it lives, so it is tried.
     """
     try:
-        status, body = await upstream.get(backend.ready_url, POLL_TIMEOUT_SECONDS)
-    except (ConnectTimeout, UpstreamBroke):
+        async with asyncio.timeout(POLL_TIMEOUT_SECONDS):
+            status, body = await _get(backend, upstream)
+    except (TimeoutError, ConnectTimeout, UpstreamBroke):
         return
     except GatewayError as exc:
         backend.set_ready(False, str(exc))
         return
     if status not in (200, 404):
-        backend.set_ready(False, f"{backend.ready_url.path} answered {status}")
+        backend.set_ready(False, f"{backend.config.ready_path} answered {status}")
         return
     digest = _digest(body) if status == 200 else None
     expected = backend.config.bundle_digest
@@ -48,7 +50,18 @@ async def check(backend: Backend, upstream: Upstream) -> None:
         return
     if digest is not None:
         backend.learn_bundle(digest)
-    backend.set_ready(True, f"{backend.ready_url.path} answered {status}")
+    backend.set_ready(True, f"{backend.config.ready_path} answered {status}")
+
+
+async def _get(backend: Backend, upstream: Upstream) -> tuple[int, bytes]:
+    answer = await upstream.send("GET", backend.ready_target, [], b"", POLL_TIMEOUT_SECONDS)
+    try:
+        body = b""
+        while len(body) < MAX_PAGE_BYTES and (chunk := await answer.read()):
+            body += chunk
+        return answer.status, body
+    finally:
+        answer.close()
 
 
 def _digest(body: bytes) -> str | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import re
-import secrets
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -12,15 +12,19 @@ from services.gateway.errors import BadRequest
 
 Endpoint = Literal["chat/completions", "completions"]
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _FIELD = re.compile(r"`\$\.(\w+)")
+
+
+# JSON integers have no bound; what does not fit in 64 bits could not be written to the event.
+_Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class _Fields(msgspec.Struct):
     model: str
     stream: bool | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
+    max_tokens: _Int64 | None = None
+    max_completion_tokens: _Int64 | None = None
     temperature: float | None = None
 
 
@@ -84,8 +88,9 @@ def _wrong_field(exc: msgspec.ValidationError) -> BadRequest:
     return BadRequest(f"{field[1]}: {reason[0].lower()}{reason[1:]}", param=field[1])
 
 
-def request_id_from(header: str | None) -> str:
+def request_id_from(header: bytes) -> str:
     """The client's `x-request-id` where it is harmless in logs and headers, else a new one."""
-    if header is not None and _REQUEST_ID.fullmatch(header):
-        return header
-    return secrets.token_hex(16)
+    if header and _REQUEST_ID.fullmatch(header):
+        return header.decode("ascii")
+    # A name, not a secret: no need of the kernel's randomness for each request.
+    return f"{random.getrandbits(128):032x}"

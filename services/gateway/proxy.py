@@ -25,12 +25,12 @@ from services.gateway.errors import (
     UpstreamBroke,
     UpstreamError,
 )
-from services.gateway.headers import forwarded_headers, returned_headers
+from services.gateway.headers import forwarded_headers, header, returned_headers
 from services.gateway.inbound import Completion, parse
 from services.gateway.record import CLIENT_LEFT, Record
 from services.gateway.routing import RouteTable
 from services.gateway.spans import RequestSpan
-from services.gateway.upstream import Upstream, UpstreamAnswer
+from services.gateway.upstream import Headers, Upstream, UpstreamAnswer
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,6 @@ RETRY_PAUSE_SECONDS = 0.05
 COUNTS_AS_FAILURE = (502, 504)
 """Statuses of a model server that open its breaker. Not 500 (one client's poison would shut out all
 others) and not 503 (a server that sheds load is doing its duty)."""
-
-Headers = list[tuple[bytes, bytes]]
 
 
 @dataclass(slots=True)
@@ -154,15 +152,16 @@ class Proxy:
     async def _admit(
         self,
         completion: Completion,
-        headers: list[tuple[str, str]],
+        headers: Headers,
         reply: Reply,
         record: Record,
         deadline: Deadline,
     ) -> None:
         backend = record.backend
         assert backend is not None
+        if backend.slots.full:
+            deadline.enter("queue", backend.config.queue_seconds)
         before = time.perf_counter()
-        deadline.enter("queue", backend.config.queue_seconds)
         await backend.slots.acquire()
         try:
             record.queue_seconds = (record.queue_seconds or 0.0) + time.perf_counter() - before
@@ -176,7 +175,7 @@ class Proxy:
             backend.slots.release()
 
     async def _attempt(
-        self, backend: Backend, completion: Completion, headers: list[tuple[str, str]], reply: Reply,
+        self, backend: Backend, completion: Completion, headers: Headers, reply: Reply,
         record: Record, deadline: Deadline,
     ) -> None:  # fmt: skip
         """One exchange with `backend`, its outcome told to the breaker exactly once."""
@@ -202,14 +201,15 @@ class Proxy:
             backend.breaker.success()
 
     async def _exchange(
-        self, backend: Backend, completion: Completion, headers: list[tuple[str, str]], reply: Reply,
+        self, backend: Backend, completion: Completion, headers: Headers, reply: Reply,
         record: Record, deadline: Deadline,
     ) -> int:  # fmt: skip
-        url = backend.url_for(record.endpoint)
         body = completion.body_for(backend.upstream_model)
-        answer = await self._upstream.post(url, body, headers, backend.config.timeouts.connect_seconds)
+        connect_seconds = backend.config.timeouts.connect_seconds
+        target = backend.target(record.endpoint)
+        answer = await self._upstream.send("POST", target, headers, body, connect_seconds)
         try:
-            if answer.headers.get("content-type", "").startswith("text/event-stream"):
+            if header(answer.headers, b"content-type").startswith(b"text/event-stream"):
                 await self._stream(backend, answer, reply, record, deadline)
             else:
                 await self._whole(backend, answer, reply, record, deadline)

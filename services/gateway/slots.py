@@ -16,9 +16,14 @@ class Slots:
         self.running = 0
         self.waiting = 0
 
+    @property
+    def full(self) -> bool:
+        """Whether `acquire` would have to wait."""
+        return self._semaphore.locked()
+
     async def acquire(self) -> None:
         """Take a slot, waiting in line for one. Raises Overloaded at once where the line is full."""
-        if not self._semaphore.locked():
+        if not self.full:
             await self._semaphore.acquire()  # does not suspend
         else:
             if self.waiting >= self._max_waiting:
