@@ -66,11 +66,14 @@ class TokenizerReport:
     bytes_per_token: float
 
 
-def train_tokenizer(data: Path, output: Path, vocab_size: int = DEFAULT_VOCAB_SIZE) -> PreTrainedTokenizerFast:
-    """Train on the training split of the prepared data set `data` and save in Hugging Face layout at `output`.
+def train_tokenizer(
+    data: Path, output: Path, vocab_size: int = DEFAULT_VOCAB_SIZE
+) -> PreTrainedTokenizerFast:
+    """Train on the training split of the prepared data set `data` and save in Hugging Face layout at
+    `output`.
 
-    The same data and size give the same files. Raises TokenizerError where `vocab_size` cannot hold the bytes and
-    special tokens, DataError where `data` is no prepared data set.
+    The same data and size give the same files. Raises TokenizerError where `vocab_size` cannot hold the
+    bytes and special tokens, DataError where `data` is no prepared data set.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -101,7 +104,8 @@ def measure(tokenizer: PreTrainedTokenizerFast, data: Path, split: str = "dev") 
     """Figures of `tokenizer` on a split it was not trained on (`dev`), answers and prompts counted apart."""
     from training.data.rows import load_split
 
-    answers, prompts = [], []
+    answers: list[str] = []
+    prompts: list[str] = []
     for row in load_split(data, split):
         if row.get("messages"):
             *before, last = row["messages"]
@@ -112,7 +116,9 @@ def measure(tokenizer: PreTrainedTokenizerFast, data: Path, split: str = "dev") 
     if not answers:
         raise TokenizerError(f"{data}: the {split} split has no answers to measure on")
     counts = [len(ids) for ids in tokenizer(answers, add_special_tokens=False)["input_ids"]]
-    prompt_counts = [len(ids) for ids in tokenizer(prompts, add_special_tokens=False)["input_ids"]] if prompts else [0]
+    prompt_counts = (
+        [len(ids) for ids in tokenizer(prompts, add_special_tokens=False)["input_ids"]] if prompts else [0]
+    )
     tokens = sum(counts)
     return TokenizerReport(
         vocab_size=len(tokenizer),
@@ -127,7 +133,9 @@ def measure(tokenizer: PreTrainedTokenizerFast, data: Path, split: str = "dev") 
 def tokenizer(
     data: Annotated[Path, typer.Option(help="folder of a prepared data set, for example data/demo")],
     output: Annotated[Path, typer.Option(help="folder to write, Hugging Face layout")],
-    vocab_size: Annotated[int, typer.Option(help="entries, special tokens and 256 bytes included")] = DEFAULT_VOCAB_SIZE,
+    vocab_size: Annotated[
+        int, typer.Option(help="entries, special tokens and 256 bytes included")
+    ] = DEFAULT_VOCAB_SIZE,
 ) -> None:
     """Train the tokenizer on a prepared data set and report how well it fits."""
     trained = train_tokenizer(data, output, vocab_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,10 +14,7 @@ __all__ = ["DataConfig", "DataError", "PreparedData", "prepare"]
 
 def __getattr__(name: str) -> object:
     """Load on first use: `datasets` takes two seconds to import, which `--help` need not wait for."""
-    if name in ("prepare", "PreparedData"):
-        from training.data import job as module
-    elif name in __all__:
-        from training.data import config as module
-    else:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(module, name)
+    module = "training.data.job" if name in ("prepare", "PreparedData") else "training.data.config"
+    return getattr(importlib.import_module(module), name)

@@ -30,7 +30,9 @@ def parse_attributes(text: str) -> dict[str, str]:
     while True:
         match = _PAIR.match(text, position)
         if match is None:
-            raise AttributeSyntaxError("broken attribute syntax", text[position : position + 40].strip() or "(end)")
+            raise AttributeSyntaxError(
+                "broken attribute syntax", text[position : position + 40].strip() or "(end)"
+            )
         key, value = match[1], match[2].strip()
         if not value:
             raise AttributeSyntaxError("empty attribute value", key)
@@ -62,7 +64,7 @@ def find_attributes(text: str) -> dict[str, str] | None:
 
 
 def canonical_input(text: str) -> str:
-    """A form under which two inputs count as the same: the set of attributes, or the text's letters and digits."""
+    """A form in which equal inputs are equal: the set of attributes, or the text's letters and digits."""
     attributes = find_attributes(text)
     if attributes is not None:
         return "\x1f".join(sorted(f"{key.lower()}={value.lower()}" for key, value in attributes.items()))

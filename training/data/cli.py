@@ -29,11 +29,13 @@ def data(
     print(f"read         {stages['rows_read']:,} rows")
     for reason, count in stages["quarantined"].items():
         print(f"  quarantine {count:,} {reason} (see {prepared.path / 'quarantine.jsonl'})")
-    print(f"dropped      {stages['exact_duplicates']:,} exact and {stages['near_duplicates']:,} near duplicates")
-    print(f"dropped      {stages['share_an_input_with_a_held_out_split']:,} rows whose input is in a held-out split")
+    print(
+        f"dropped      {stages['exact_duplicates']:,} exact and {stages['near_duplicates']:,} near duplicates"
+    )
+    print(f"dropped      {stages['leaked']:,} rows whose input is in a held-out split")
     for name, split in prepared.stats["splits"].items():
         references = split["references_per_input"]
-        mean = f", {references['mean']} rows per input" if references["n"] else ""
+        mean = f", {references['mean']} references per input" if references["n"] else ""
         print(f"{name:<12} {split['rows']:,} rows, {split['distinct_inputs']:,} inputs{mean}")
     print(f"digest       {prepared.card.digest}")
     peak = prepared.stats["peak_memory_bytes"] / 2**20

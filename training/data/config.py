@@ -18,7 +18,7 @@ class DataError(TriviumError):
 
 
 class SplitConfig(StrictModel):
-    """Shares of the distinct inputs to hold out, used for the splits that the source does not bring itself."""
+    """Shares of the distinct inputs to hold out, for the splits that the source does not bring itself."""
 
     dev: Share = 0.05
     test: Share = 0.05
@@ -35,25 +35,25 @@ class DuplicateConfig(StrictModel):
 
     exact: bool = True
     near: bool = True
-    threshold: float = Field(0.9, gt=0.5, lt=1)
+    threshold: float = Field(default=0.9, gt=0.5, lt=1)
     """Jaccard similarity of character shingles from which two texts are near duplicates."""
-    shingle_chars: int = Field(5, ge=2, le=20)
-    permutations: int = Field(128, ge=32, le=1024, multiple_of=16)
+    shingle_chars: int = Field(default=5, ge=2, le=20)
+    permutations: int = Field(default=128, ge=32, le=1024, multiple_of=16)
     """Length of a MinHash signature; the standard error of an estimate s is sqrt(s(1-s)/permutations)."""
 
 
 class GeneratorConfig(StrictModel):
     """The built-in corpus."""
 
-    pairs: int = Field(30_000, ge=200, le=5_000_000)
-    min_references: int = Field(3, ge=1)
-    max_references: int = Field(8, ge=1, le=20)
+    pairs: int = Field(default=30_000, ge=200, le=5_000_000)
+    min_references: int = Field(default=3, ge=1)
+    max_references: int = Field(default=8, ge=1, le=20)
     instructed: Share = 0.35
     """Share of data-to-text inputs that come as an instruction with a list, not as the bare list."""
     other_tasks: Share = 0.15
     """Share of pairs that are questions about a text or list, attribute extraction, or rewriting."""
     unseen_combinations: bool = False
-    """Hold out whole combinations of attributes, so that dev and test ask for combinations never trained on."""
+    """Hold out whole combinations of attributes: dev and test then ask for combinations never trained on."""
 
     @model_validator(mode="after")
     def _references_in_order(self) -> Self:
@@ -83,11 +83,11 @@ class DataConfig(StrictModel):
     licence: str | None = None
     """SPDX id or a sentence; found in the folder's SOURCE.txt or LICENSE where it is not set."""
     seed: int = 1
-    max_row_chars: int = Field(8_000, ge=10)
+    max_row_chars: int = Field(default=8_000, ge=10)
     """Longer rows go to quarantine."""
     max_bad_share: Share = 0.02
     """Above this share of bad rows the job stops."""
-    text_chunk_chars: int = Field(2_000, ge=100)
+    text_chunk_chars: int = Field(default=2_000, ge=100)
     """Plain text is cut at paragraph ends into documents of about this length."""
     template: str = "{input}"
     """User message of an E2E row; `{input}` is the attribute list."""

@@ -3,10 +3,10 @@
 What is compared. Pairs are compared only with pairs of the same input: the same sentence may rightly answer
 two inputs, and several wordings of one input are wanted. Plain texts are compared with all plain texts.
 
-Why a threshold of 0.9 on 5-character shingles of the letters and digits. Two references that differ only in case,
-punctuation or spacing have the similarity 1.0; one changed short word in a sentence of 100 characters leaves about 0.87,
-a reordered or reworded sentence far less. So 0.9 removes repetitions with a typo or a comma changed and keeps
-paraphrases, which are what a multi-reference corpus is made for.
+Why a threshold of 0.9 on 5-character shingles of the letters and digits. Two references that differ only in
+case, punctuation or spacing have the similarity 1.0; one changed short word in a sentence of 100 characters
+leaves about 0.87, a reordered or reworded sentence far less. So 0.9 removes repetitions with a typo or a
+comma changed and keeps paraphrases, which are what a multi-reference corpus is made for.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from training.data.config import DuplicateConfig
 
 KEEP, EXACT, NEAR = 0, 1, 2
 
-# 16 bands of 128/16 = 8 values find a pair of similarity 0.9 with probability 1 - (1 - 0.9^8)^16 = 0.9999; what they find
-# in vain is sorted out by the comparison of the whole signatures.
+# 16 bands of 128/16 = 8 values find a pair of similarity 0.9 with probability 1 - (1 - 0.9^8)^16 = 0.9999;
+# what they find in vain is sorted out by the comparison of the whole signatures.
 _BANDS = 16
 
 
@@ -85,7 +85,9 @@ def mark_duplicates(rows: Iterable[tuple[int, str]], config: DuplicateConfig) ->
 
 def _shingles(text: str, length: int) -> list[bytes]:
     plain = normalise(text)
-    return [s.encode() for s in sorted({plain[i : i + length] for i in range(max(1, len(plain) - length + 1))})]
+    return [
+        s.encode() for s in sorted({plain[i : i + length] for i in range(max(1, len(plain) - length + 1))})
+    ]
 
 
 @cache

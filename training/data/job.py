@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,15 @@ from datasets import Dataset
 from tqdm import tqdm
 
 from common.files import atomic_folder, atomic_path
-from training.data.card import Card, fingerprint, is_current, load_card
+from training.data.card import Card, fingerprint, is_current, load_card, make_card, write_card
 from training.data.config import DataConfig, DataError
 from training.data.duplicates import EXACT, KEEP, NEAR, mark_duplicates
 from training.data.records import TEXT
 from training.data.sources import Source, open_source
-from training.data.splits import LEAKED, TRAIN, Assignment, assign_splits
+from training.data.splits import DROPPED, TRAIN, Assignment, assign_splits
 from training.data.table import batches, build_table
-from training.data.write import write_data_set
+from training.data.stats import peak_memory_bytes
+from training.data.write import write_splits
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,9 @@ def prepare(config: DataConfig, *, force: bool = False, progress: bool = True) -
     source = open_source(config)
     mark = fingerprint(config, source.digest)
     if not force and is_current(folder, mark):
-        return PreparedData(folder, load_card(folder), json.loads((folder / "stats.json").read_text()), reused=True)
+        return PreparedData(
+            folder, load_card(folder), json.loads((folder / "stats.json").read_text()), reused=True
+        )
     config.output.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=config.output, prefix=f".{config.name}.", suffix=".work") as work,
@@ -58,7 +60,15 @@ def prepare(config: DataConfig, *, force: bool = False, progress: bool = True) -
         assignment = _assign(config, table, stages, bar)
         with atomic_folder(folder) as target:
             rejected.rename(target / "quarantine.jsonl")
-            card, stats = write_data_set(target, table, assignment.codes, config, source, stages, mark, started)
+            splits = write_splits(target, table, assignment.codes)
+            card = make_card(target, config, source, splits, mark)
+            stats = {
+                "stages": stages,
+                "splits": splits,
+                "seconds": round(time.monotonic() - started, 2),
+                "peak_memory_bytes": peak_memory_bytes(),
+            }
+            write_card(target, card, stats)
     (config.output / f"{config.name}.quarantine.jsonl").unlink(missing_ok=True)
     return PreparedData(folder, card, stats, reused=False)
 
@@ -76,33 +86,40 @@ def _read(
         kept = config.output / f"{config.name}.quarantine.jsonl"
         with atomic_path(kept) as temporary:
             temporary.write_bytes(rejected.read_bytes())
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in bad.most_common()) or "the source is empty"
+        reasons = (
+            ", ".join(f"{reason} {count:,}" for reason, count in bad.most_common()) or "the source is empty"
+        )
         raise DataError(
-            f"{source.name}: {bad_total:,} of {good + bad_total:,} rows are bad ({share:.1%}; {reasons}); see {kept}, "
-            f"mend the source or raise max_bad_share (now {config.max_bad_share:.1%})"
+            f"{source.name}: {bad_total:,} of {good + bad_total:,} rows are bad ({share:.1%}; {reasons}); "
+            f"see {kept}, mend the source or raise max_bad_share (now {config.max_bad_share:.1%})"
         )
     return table, {"rows_read": good + bad_total, "quarantined": dict(bad.most_common()), "rows_good": good}
 
 
 def _assign(config: DataConfig, table: Dataset, stages: dict[str, Any], bar: tqdm[Any]) -> Assignment:
-    """The split of each row; duplicates are marked LEAKED too, and both are counted in `stages`."""
+    """The split of each row, DROPPED for duplicates and leaks, which `stages` counts."""
     columns = table.with_format("numpy")
     inputs, declared, groups = (np.asarray(columns[name][:]) for name in ("input", "declared", "group"))
     assignment = assign_splits(groups, declared, config.splits, config.seed)
     codes = assignment.codes
-    stages["share_an_input_with_a_held_out_split"] = int((codes == LEAKED).sum())
-    # The references of a held-out split that the source brings are what published scores are computed on: kept as they are.
-    candidates = np.flatnonzero((codes != LEAKED) & ~np.isin(codes, list(assignment.official)))
+    stages["leaked"] = int((codes == DROPPED).sum())
+    # The references of a held-out split that the source brings are what published scores are computed on:
+    # kept as they are.
+    candidates = np.flatnonzero((codes != DROPPED) & ~np.isin(codes, list(assignment.official)))
     bar.reset(total=len(candidates))
     bar.set_description("duplicates")
     ordered = candidates[np.argsort(inputs[candidates], kind="stable")]
-    marks = np.fromiter(mark_duplicates(_texts(table.select(ordered), bar), config.duplicates), np.int8, len(ordered))
-    codes[ordered[marks != KEEP]] = LEAKED
+    marks = np.fromiter(
+        mark_duplicates(_texts(table.select(ordered), bar), config.duplicates), np.int8, len(ordered)
+    )
+    codes[ordered[marks != KEEP]] = DROPPED
     stages["exact_duplicates"] = int((marks == EXACT).sum())
     stages["near_duplicates"] = int((marks == NEAR).sum())
-    stages["rows_kept"] = int((codes != LEAKED).sum())
+    stages["rows_kept"] = int((codes != DROPPED).sum())
     if not (codes == TRAIN).any():
-        raise DataError("no row is left to train on; the source must bring rows beyond its dev and test splits")
+        raise DataError(
+            "no row is left to train on; the source must bring rows beyond its dev and test splits"
+        )
     return assignment
 
 

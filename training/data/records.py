@@ -71,8 +71,14 @@ class Rejected:
     def as_json(self) -> str:
         """One line of quarantine.jsonl; the raw row is cut at 2,000 characters."""
         raw = self.raw if len(self.raw) <= 2_000 else self.raw[:2_000] + "…"
-        row = {"source": self.place.source, "line": self.place.line, "reason": self.reason, "detail": self.detail}
-        # A lone surrogate stands for a byte that is not UTF-8; escapes keep the line valid JSON and valid UTF-8.
+        row = {
+            "source": self.place.source,
+            "line": self.place.line,
+            "reason": self.reason,
+            "detail": self.detail,
+        }
+        # A lone surrogate stands for a byte that is not UTF-8; escapes keep the line valid JSON and valid
+        # UTF-8.
         return json.dumps({**row, "raw": raw}, ensure_ascii=True)
 
 

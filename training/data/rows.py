@@ -25,7 +25,7 @@ def read_rows(path: Path) -> Dataset:
 
 
 def load_split(folder: Path, split: str) -> Dataset:
-    """One split (`train`, `dev`, `test`) of the prepared data set in `folder`. Raises DataError as `read_rows` does."""
+    """One split (`train`, `dev`, `test`) of the data set in `folder`. Raises DataError as `read_rows`."""
     if split not in SPLITS:
         raise DataError(f"no split {split!r}; there are: {', '.join(SPLITS)}")
     return read_rows(folder / f"{split}.jsonl")

@@ -9,13 +9,13 @@ import xxhash
 
 from training.data.config import SplitConfig
 
-TRAIN, DEV, TEST, LEAKED = 0, 1, 2, 3
+TRAIN, DEV, TEST, DROPPED = 0, 1, 2, 3
 UNDECLARED = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Per row one of TRAIN, DEV, TEST, LEAKED; and which of dev and test the source brought itself."""
+    """Per row one of TRAIN, DEV, TEST, DROPPED; and which of dev and test the source brought itself."""
 
     codes: np.ndarray
     official: frozenset[int]
@@ -24,16 +24,16 @@ class Assignment:
 def assign_splits(groups: np.ndarray, declared: np.ndarray, config: SplitConfig, seed: int) -> Assignment:
     """Assign rows to splits.
 
-    groups: (n,) int64, equal for rows with the same input. declared: (n,) int8, TRAIN, DEV, TEST or UNDECLARED.
-    A split that the source brings is kept as it is, and rows outside it that share an input with it are LEAKED
-    (test goes before dev, dev before train). A split that it does not bring is drawn from the other rows
-    by whole inputs.
+    groups: (n,) int64, equal for rows with the same input. declared: (n,) int8, TRAIN, DEV, TEST or
+    UNDECLARED. A split that the source brings is kept as it is, and rows outside it that share an input
+    with it are DROPPED (test goes before dev, dev before train). A split that it does not bring is drawn
+    from the other rows by whole inputs.
     """
     codes = np.where(declared == UNDECLARED, TRAIN, declared).astype(np.int8)
     official = frozenset(code for code in (DEV, TEST) if np.any(declared == code))
     for code in sorted(official, reverse=True):
         inside = codes == code
-        codes[~inside & (codes < code) & np.isin(groups, groups[inside])] = LEAKED
+        codes[~inside & (codes < code) & np.isin(groups, groups[inside])] = DROPPED
     pool = np.unique(groups[codes == TRAIN])
     # An order that depends on the input and the seed alone: a new row moves no old one to another split.
     order = pool[np.argsort([_rank(group, seed) for group in pool], kind="stable")]

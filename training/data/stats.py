@@ -20,7 +20,7 @@ PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 
 
 class SplitStats:
-    """Counts of one split. Memory grows with its vocabulary and 4 bytes a row and figure, not with its text."""
+    """Counts of one split. Memory grows with its vocabulary and 8 bytes a row, not with its text."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -46,13 +46,13 @@ class SplitStats:
             self.attributes.update(attributes.keys())
             self.sizes[len(attributes)] += 1
 
-    def summary(self, references: Sequence[int]) -> dict[str, Any]:
-        """The counts as JSON; `references`: how many there are for each distinct input."""
+    def summary(self, distinct_inputs: int, references: Sequence[int]) -> dict[str, Any]:
+        """The counts as JSON; `references`: how many each description or chat input has."""
         once = sum(1 for count in self.words.values() if count == 1)
         return {
             "rows": self.rows,
             "tasks": dict(sorted(self.tasks.items())),
-            "distinct_inputs": len(references),
+            "distinct_inputs": distinct_inputs,
             "references_per_input": percentiles(references),
             "input_words": percentiles(self._input_words),
             "answer_words": percentiles(self._answer_words),
@@ -70,9 +70,12 @@ def percentiles(values: Sequence[int]) -> dict[str, float]:
     numbers = np.asarray(values)
     cuts = np.percentile(numbers, PERCENTILES)
     return {
-        "n": len(numbers), "mean": round(float(numbers.mean()), 2), "min": int(numbers.min()),
-        **{f"p{p}": round(float(cut), 1) for p, cut in zip(PERCENTILES, cuts, strict=True)}, "max": int(numbers.max()),
-    }  # fmt: skip
+        "n": len(numbers),
+        "mean": round(float(numbers.mean()), 2),
+        "min": int(numbers.min()),
+        **{f"p{p}": round(float(cut), 1) for p, cut in zip(PERCENTILES, cuts, strict=True)},
+        "max": int(numbers.max()),
+    }
 
 
 def peak_memory_bytes() -> int:

@@ -1,4 +1,4 @@
-"""The rows as a memory-mapped Arrow table (Hugging Face `datasets`), so that they need not fit into memory."""
+"""The rows as a memory-mapped Arrow table (Hugging Face `datasets`): they need not fit into memory."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def build_table(
 ) -> tuple[Dataset | None, Counter[str]]:
     """Stream the source's rows into an Arrow file under `work`, and the bad ones into `quarantine`.
 
-    Returns the table (None where no row is good) and the number of bad rows by reason. `on_row` is called once a
-    row. Raises DataError where the source cannot be read to its end.
+    Returns the table (None where no row is good) and the number of bad rows by reason. `on_row` is called
+    once a row. Raises DataError where the source cannot be read to its end.
     """
     bad: Counter[str] = Counter()
     good = 0

@@ -3,73 +3,58 @@
 from __future__ import annotations
 
 import json
-import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
 
-from training.data.card import Card, data_digest, render_card
-from training.data.config import DataConfig
-from training.data.records import DATA_TO_TEXT, SPLITS, TEXT
-from training.data.sources import Source
+from training.data.records import CHAT, DATA_TO_TEXT, SPLITS, TEXT
 from training.data.splits import TRAIN
-from training.data.stats import SplitStats, peak_memory_bytes
+from training.data.stats import SplitStats
 from training.data.table import batches
 
 _ROW = ["task", "prompt", "answer", "input", "source", "line"]
 
 
-def write_data_set(
-    target: Path, table: Dataset, codes: np.ndarray, config: DataConfig, source: Source, stages: dict[str, Any],
-    mark: str, started: float,
-) -> tuple[Card, dict[str, Any]]:  # fmt: skip
-    """Write every file of the contract into `target`; `codes` holds the split of each row of `table`."""
+def write_splits(target: Path, table: Dataset, codes: np.ndarray) -> dict[str, dict[str, Any]]:
+    """Write the split and reference files into `target`; returns the statistics of each split.
+
+    codes: (rows of the table,) TRAIN, DEV, TEST or DROPPED.
+    """
     splits = {}
     for code, name in enumerate(SPLITS):
         rows = table.select(np.flatnonzero(codes == code))
-        references = _write_rows(target / f"{name}.jsonl", rows, name)
-        splits[name] = references
+        splits[name] = _write_rows(target / f"{name}.jsonl", rows, name)
         if code != TRAIN:
-            write_references(target / f"references-{name}.jsonl", rows)
-    stats = {
-        "stages": stages,
-        "splits": splits,
-        "seconds": round(time.monotonic() - started, 2),
-        "peak_memory_bytes": peak_memory_bytes(),
-    }
-    card = Card(
-        name=config.name, source=source.name, licence=source.licence, digest=data_digest(target),
-        rows={name: split["rows"] for name, split in splits.items()}, seed=config.seed, fingerprint=mark,
-    )  # fmt: skip
-    (target / "stats.json").write_text(json.dumps(stats, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (target / "DATA_CARD.md").write_text(render_card(card, stats), encoding="utf-8")
-    (target / "card.json").write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return card, stats
+            _write_references(target / f"references-{name}.jsonl", rows)
+    return splits
 
 
 def _write_rows(path: Path, rows: Dataset, split: str) -> dict[str, Any]:
     """One split file; returns its statistics. The number of rows per input counts up in the ids."""
     stats = SplitStats()
     per_input: dict[int, int] = {}
+    references: Counter[int] = Counter()
     with path.open("w", encoding="utf-8") as stream:
         for batch in batches(rows, _ROW):
             for task, prompt_json, answer, key, source, line in batch:
                 number = per_input[key] = per_input.get(key, 0) + 1
+                references[key] += answer is not None and task in (DATA_TO_TEXT, CHAT)
                 prompt = json.loads(prompt_json)
                 stats.add(task, prompt[-1]["content"] if prompt else "", answer)
-                row = {"id": f"{input_id(key)}-{number}", "task": task, "split": split}
+                row = {"id": f"{_input_id(key)}-{number}", "task": task, "split": split}
                 if task == TEXT:
                     row["text"] = answer
                 else:
                     row["messages"] = prompt if answer is None else [*prompt, _answer(answer)]
                 row["source"] = f"{source}:{line}"
                 stream.write(json.dumps(row, ensure_ascii=False) + "\n")
-    return stats.summary(list(per_input.values()))
+    return stats.summary(len(per_input), [count for count in references.values() if count])
 
 
-def write_references(path: Path, rows: Dataset) -> None:
+def _write_references(path: Path, rows: Dataset) -> None:
     """One line for each distinct input, in order of first appearance, with all its references.
 
     Where the split has data-to-text rows, only these: they are what the generation metrics are about.
@@ -85,13 +70,17 @@ def write_references(path: Path, rows: Dataset) -> None:
                 references.append(answer)
     with path.open("w", encoding="utf-8") as stream:
         for key, (prompt, references) in inputs.items():
-            line: dict[str, Any] = {"id": input_id(key), "input": prompt[-1]["content"], "references": references}
+            line: dict[str, Any] = {
+                "id": _input_id(key),
+                "input": prompt[-1]["content"],
+                "references": references,
+            }
             if len(prompt) > 1:
                 line["messages"] = prompt
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def input_id(key: int) -> str:
+def _input_id(key: int) -> str:
     """The id of an input: 16 hex digits; the rows of the input are `<id>-1`, `<id>-2`, …"""
     return f"{key & (2**64 - 1):016x}"
 

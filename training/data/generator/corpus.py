@@ -16,7 +16,10 @@ GENERATOR_LICENCE = "Apache-2.0 (made by this program; invented venues)"
 
 
 def generate(config: DataConfig) -> Iterator[Record]:
-    """`config.generator.pairs` rows. Every input has its own random stream, so a longer corpus begins with the shorter one."""
+    """`config.generator.pairs` rows.
+
+    Every input has its own random stream, so a longer corpus begins with the shorter one.
+    """
     settings = config.generator
     seen: set[str] = set()
     made = others = number = 0
@@ -29,7 +32,9 @@ def generate(config: DataConfig) -> Iterator[Record]:
             continue
         seen.add(group)
         split = _combination_split(config, venue) if settings.unseen_combinations else None
-        rows = _descriptions(rng, venue, settings.min_references, settings.max_references, settings.instructed)
+        rows = _descriptions(
+            rng, venue, settings.min_references, settings.max_references, settings.instructed
+        )
         pairs = [(DATA_TO_TEXT, prompt, answer) for prompt, answer in rows]
         while others < settings.other_tasks * (made + len(pairs)):
             task, (prompt, answer) = other_task(rng, venue)

@@ -6,21 +6,25 @@ from collections.abc import Callable
 from random import Random
 
 from training.data.attributes import format_attributes
+from training.data.generator.draft import Style
 from training.data.generator.venues import Attributes
-from training.data.generator.writer import Style, write
+from training.data.generator.writer import write
 
 _PLAIN_REQUESTS = (
     "Describe this venue.", "Write a description of the venue.", "Turn these facts into a description.",
-    "Put the following facts into words.", "Tell me about this place.", "Write about the venue with these attributes.",
+    "Put the following facts into words.", "Tell me about this place.",
+    "Write about the venue with these attributes.",
     "Describe the place below.", "Make a text of these attributes.",
 )  # fmt: skip
 _SHORT_REQUESTS = (
-    "Describe this venue in one sentence.", "Write one sentence about this place.", "Give a one-sentence description.",
+    "Describe this venue in one sentence.", "Write one sentence about this place.",
+    "Give a one-sentence description.",
     "Sum up these facts in a single sentence.", "In one sentence, what is this place?",
 )  # fmt: skip
 _LONG_REQUESTS = (
     "Describe this venue in short, simple sentences.", "Write a few short sentences about this place.",
-    "Describe the venue, one or two facts in each sentence.", "Tell me about this place in several sentences.",
+    "Describe the venue, one or two facts in each sentence.",
+    "Tell me about this place in several sentences.",
 )  # fmt: skip
 _REQUESTS: dict[Style, tuple[str, ...]] = {
     "plain": _PLAIN_REQUESTS, "one sentence": _SHORT_REQUESTS, "several sentences": _LONG_REQUESTS,
@@ -44,7 +48,8 @@ def description_prompt(rng: Random, venue: Attributes, instructed: float) -> tup
 def other_task(rng: Random, venue: Attributes) -> tuple[str, Pair]:
     """(task name, (user message, answer)) of a small task about the venue, the kinds in equal shares."""
     makers: list[tuple[str, Callable[[Random, Attributes], Pair]]] = [
-        ("extract-attributes", _extract), ("family-question", _family_question), ("fact-question", _fact_question),
+        ("extract-attributes", _extract), ("family-question", _family_question), ("fact-question",
+        _fact_question),
         ("shorten", _shorten),
     ]  # fmt: skip
     name, maker = rng.choice(makers)
@@ -53,7 +58,11 @@ def other_task(rng: Random, venue: Attributes) -> tuple[str, Pair]:
 
 def _extract(rng: Random, venue: Attributes) -> Pair:
     request = rng.choice(
-        ("List the attributes of this text.", "Which attributes does the text give?", "Extract the facts as attributes.")
+        (
+            "List the attributes of this text.",
+            "Which attributes does the text give?",
+            "Extract the facts as attributes.",
+        )
     )
     return f"{request}\n{write(rng, venue)}", format_attributes(venue)
 
@@ -90,8 +99,12 @@ def _fact_question(rng: Random, venue: Attributes) -> Pair:
 
 
 def _shorten(rng: Random, venue: Attributes) -> Pair:
-    request = rng.choice(("Rewrite this in one sentence.", "Say the same in a single sentence.", "Shorten this to one sentence."))
+    request = rng.choice(
+        (
+            "Rewrite this in one sentence.",
+            "Say the same in a single sentence.",
+            "Shorten this to one sentence.",
+        )
+    )
     long_text = write(rng, venue, "several sentences")
     return f"{request}\n{long_text}", write(rng, venue, "one sentence")
-
-

@@ -1,7 +1,7 @@
 """Invented venues: which attributes there are, their values, and how a venue is drawn.
 
-The attribute names and the closed sets of values follow the E2E NLG Challenge, so that one slot-error checker and one
-prompt format serve both; names, landmarks and all wording are our own.
+The attribute names and the closed sets of values follow the E2E NLG Challenge, so that one slot-error
+checker and one prompt format serve both; names, landmarks and all wording are our own.
 """
 
 from __future__ import annotations
@@ -13,17 +13,22 @@ Attributes = dict[str, str]
 ATTRIBUTES = ("name", "eatType", "food", "priceRange", "customer rating", "area", "familyFriendly", "near")
 
 _FIRST = (
-    "Amber", "Copper", "Crooked", "Drowsy", "Hollow", "Lucky", "Merry", "Painted", "Quiet", "Scarlet", "Silver",
+    "Amber", "Copper", "Crooked", "Drowsy", "Hollow", "Lucky", "Merry", "Painted", "Quiet", "Scarlet",
+    "Silver",
     "Tipsy", "Velvet", "Wandering", "Whistling",
 )  # fmt: skip
 _SECOND = (
-    "Anchor", "Badger", "Barrel", "Compass", "Fiddle", "Heron", "Kettle", "Lantern", "Orchard", "Pheasant", "Saddle",
+    "Anchor", "Badger", "Barrel", "Compass", "Fiddle", "Heron", "Kettle", "Lantern", "Orchard", "Pheasant",
+    "Saddle",
     "Sparrow", "Thistle", "Walnut",
 )  # fmt: skip
 _PLAIN = (
-    "Bamboo Court", "Bar Marisol", "Basil & Bone", "Café Lumière", "Café Meridian", "Café Ondine", "Casa Verano",
-    "Fig & Fennel", "Harbour Kitchen", "Juniper House", "Lotus Pavilion", "Marlow's", "Maison Colette", "Number Nineteen",
-    "Oat & Ember", "Pepperwood", "Saffron House", "Salt & Sorrel", "Sólveig", "Tandoor Terrace", "The Long Table",
+    "Bamboo Court", "Bar Marisol", "Basil & Bone", "Café Lumière", "Café Meridian", "Café Ondine",
+    "Casa Verano",
+    "Fig & Fennel", "Harbour Kitchen", "Juniper House", "Lotus Pavilion", "Marlow's", "Maison Colette",
+    "Number Nineteen",
+    "Oat & Ember", "Pepperwood", "Saffron House", "Salt & Sorrel", "Sólveig", "Tandoor Terrace",
+    "The Long Table",
     "The Ninth Wave", "The Paper Crane", "Trattoria Pino", "Umi", "Willow & Rye", "Zest",
 )  # fmt: skip
 
@@ -33,7 +38,8 @@ VALUES: dict[str, tuple[str, ...]] = {
     "name": NAMES,
     "eatType": ("restaurant", "pub", "coffee shop", "bistro", "wine bar", "tea room"),
     "food": (
-        "English", "French", "Italian", "Indian", "Chinese", "Japanese", "Thai", "Mexican", "Spanish", "Greek",
+        "English", "French", "Italian", "Indian", "Chinese", "Japanese", "Thai", "Mexican", "Spanish",
+        "Greek",
         "Fast food", "Vegetarian",
     ),
     "priceRange": ("cheap", "moderate", "high", "less than £20", "£20-25", "more than £30"),
@@ -41,9 +47,11 @@ VALUES: dict[str, tuple[str, ...]] = {
     "area": ("city centre", "riverside", "old town", "harbour", "market district"),
     "familyFriendly": ("yes", "no"),
     "near": (
-        "Café Lumière", "Castle Gate", "Harlow Park", "Kingsbridge Station", "Marlow Street", "Pepperwood", "Queen's Wharf",
+        "Café Lumière", "Castle Gate", "Harlow Park", "Kingsbridge Station", "Marlow Street", "Pepperwood",
+        "Queen's Wharf",
         "Rosewood Hotel", "Saffron House", "St Brannoc's Church", "Tanner's Yard", "The Astoria Cinema",
-        "The Botanic Garden", "The Copper Lantern", "The Corn Exchange", "The Glass Bridge", "The Grand Theatre",
+        "The Botanic Garden", "The Copper Lantern", "The Corn Exchange", "The Glass Bridge",
+        "The Grand Theatre",
         "The Maritime Museum", "The Paper Crane", "The Old Library", "The Quiet Heron", "Victory Square",
     ),
 }  # fmt: skip
@@ -51,7 +59,8 @@ VALUES: dict[str, tuple[str, ...]] = {
 # How many attributes a venue has, and which: most have a name and five or so facts, some have very few.
 _SIZES = {1: 2, 2: 5, 3: 13, 4: 18, 5: 20, 6: 20, 7: 14, 8: 8}
 _WEIGHTS = {
-    "eatType": 3.0, "food": 2.5, "priceRange": 2.0, "customer rating": 2.0, "area": 2.0, "familyFriendly": 1.5, "near": 1.5,
+    "eatType": 3.0, "food": 2.5, "priceRange": 2.0, "customer rating": 2.0, "area": 2.0,
+    "familyFriendly": 1.5, "near": 1.5,
 }  # fmt: skip
 _NAMELESS = 0.06
 

@@ -1,4 +1,4 @@
-"""Conversations as JSON: `messages`, `instruction`/`input`/`output`, `prompt`/`completion`, or plain `text`."""
+"""Conversations as JSON: `messages`, `instruction`/`input`/`output`, `prompt`/`completion`, or `text`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def read_jsonl(path: Path, split: Split | None, config: DataConfig) -> Iterator[
 
 
 def read_json(path: Path, split: Split | None, config: DataConfig) -> Iterator[Record | Rejected]:
-    """Rows of a JSON file that is one array; the whole file is read at once, so JSON Lines suits large sets."""
+    """Rows of a JSON file that is one array. It is read at once, so JSON Lines suits large sets better."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as exc:
@@ -120,7 +120,9 @@ def _messages(row: Mapping[str, Any]) -> list[Message]:
     if "prompt" in row and "completion" in row:
         return [_message("user", row["prompt"]), _message("assistant", row["completion"])]
     found = ", ".join(sorted(map(str, row))) or "nothing"
-    raise BadRow("wrong columns", f"needs messages, instruction/output, prompt/completion or text; found {found}"[:200])
+    raise BadRow(
+        "wrong columns", f"needs messages, instruction/output, prompt/completion or text; found {found}"[:200]
+    )
 
 
 def _checked_messages(value: Any) -> list[Message]:
@@ -131,7 +133,9 @@ def _checked_messages(value: Any) -> list[Message]:
         if not isinstance(message, dict) or "content" not in message:
             raise BadRow("wrong columns", "a message is no object with role and content")
         if message.get("role") not in ROLES:
-            raise BadRow("wrong columns", f"role {str(message.get('role'))[:40]!r}; known: {', '.join(ROLES)}")
+            raise BadRow(
+                "wrong columns", f"role {str(message.get('role'))[:40]!r}; known: {', '.join(ROLES)}"
+            )
         messages.append(_message(message["role"], message["content"]))
     return messages
 

@@ -12,7 +12,7 @@ from training.data.sources.chats import chat_record
 
 
 def open_hub(config: DataConfig) -> tuple[Callable[[], Iterator[Record | Rejected]], str, str]:
-    """Load the data set; returns its rows, licence and digest. Raises DataError where it cannot be loaded."""
+    """The rows, licence and digest of a data set. Raises DataError where it cannot be loaded."""
     import datasets
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -24,8 +24,8 @@ def open_hub(config: DataConfig) -> tuple[Callable[[], Iterator[Record | Rejecte
     except (OSError, ValueError, RuntimeError, HfHubHTTPError, datasets.exceptions.DatasetsError) as exc:
         reason = " ".join(str(exc).split())[:300]
         raise DataError(
-            f"source {config.source!r}: could not be loaded ({type(exc).__name__}: {reason}); check the id and the "
-            "network, or give the path of a local copy"
+            f"source {config.source!r}: could not be loaded ({type(exc).__name__}: {reason}); "
+            "check the id and the network, or give the path of a local copy"
         ) from exc
 
     def rows() -> Iterator[Record | Rejected]:

@@ -1,4 +1,4 @@
-"""Lines and CSV records from files that may be damaged: nothing here raises for a bad byte or a lost quote."""
+"""Lines and CSV records of files that may be damaged: no bad byte or lost quote ends the reading."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_RECORD_LINES = 50
 
 @dataclass(frozen=True, slots=True)
 class CsvRecord:
-    """The fields of a record, the 1-based line it starts on, its raw text, and what is wrong with it, if anything."""
+    """The fields of a record, the 1-based line it starts on, its raw text, and what is wrong with it."""
 
     fields: list[str]
     line: int
@@ -25,7 +25,8 @@ class CsvRecord:
 
 
 def read_lines(path: Path, max_line_chars: int) -> Iterator[str]:
-    """The lines of a text file (`.gz` too) without line ends; bytes that are not UTF-8 become lone surrogates.
+    """The lines of a text file (`.gz` too) without line ends; bytes that are not UTF-8 become lone
+    surrogates.
 
     A longer line is cut after `max_line_chars` + 1 characters, so that one line cannot fill the memory.
     Raises DataError where the file cannot be read.
@@ -74,7 +75,7 @@ def read_csv(path: Path, max_record_chars: int) -> Iterator[CsvRecord]:
 
 
 def _record_size(waiting: list[tuple[int, str]], lines: Iterator[tuple[int, str]]) -> int | None:
-    """How many of the waiting lines (more are read where needed) make a record; None where its quote stays open."""
+    """How many waiting lines make a record (more are read if needed); None where its quote stays open."""
     quotes = 0
     for index in range(MAX_RECORD_LINES):
         if index == len(waiting):

@@ -72,7 +72,9 @@ def _data_files(path: Path) -> list[Path]:
         if _kind(path) not in READERS:
             raise DataError(f"{path}: unknown format; known: {', '.join(READERS)}")
         return [path]
-    files = sorted(f for f in path.iterdir() if f.is_file() and not _NOT_DATA.match(f.name) and _kind(f) in READERS)
+    files = sorted(
+        f for f in path.iterdir() if f.is_file() and not _NOT_DATA.match(f.name) and _kind(f) in READERS
+    )
     if not files:
         raise DataError(f"{path}: no data file in it; known: {', '.join(READERS)}")
     return files
@@ -89,7 +91,7 @@ def _portable_name(path: Path) -> str:
 
 
 def find_licence(folder: Path) -> str:
-    """The licence that the folder states: a `licence:` line in SOURCE.txt, else the title of a LICENSE file."""
+    """The licence that a folder states: the `licence:` line of SOURCE.txt, else the title of LICENSE."""
     source = folder / "SOURCE.txt"
     if source.is_file():
         found = _LICENCE_LINE.search(source.read_text(encoding="utf-8", errors="replace"))

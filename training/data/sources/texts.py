@@ -12,7 +12,7 @@ from training.data.sources.lines import read_lines
 
 
 def read_text(path: Path, split: Split | None, config: DataConfig) -> Iterator[Record | Rejected]:
-    """Documents of about `text_chunk_chars` characters: whole paragraphs, in order, none cut unless it is longer."""
+    """Documents of about `text_chunk_chars` characters: whole paragraphs in order, cut only where longer."""
     for line, chunk in _chunks(path, config):
         place = Place(path.name, line)
         try:
@@ -27,12 +27,14 @@ def read_text(path: Path, split: Split | None, config: DataConfig) -> Iterator[R
 
 
 def _chunks(path: Path, config: DataConfig) -> Iterator[tuple[int, str]]:
-    """(first line, text) of each chunk. A chunk ends at a blank line once it is long enough, or at any line when too long."""
+    """(first line, text) of each chunk; it ends at a blank line once it is long, at any line if too long."""
     lines: list[str] = []
     start, size = 1, 0
     for number, line in enumerate(read_lines(path, config.max_row_chars), start=1):
         damaged = len(line) > config.max_row_chars or any("\ud800" <= char <= "\udfff" for char in line)
-        full = size + len(line) > config.text_chunk_chars or (not line.strip() and size > config.text_chunk_chars // 2)
+        full = size + len(line) > config.text_chunk_chars or (
+            not line.strip() and size > config.text_chunk_chars // 2
+        )
         # A damaged line goes alone, so that it does not take its neighbours into quarantine.
         if lines and (damaged or full):
             yield start, "\n".join(lines)
