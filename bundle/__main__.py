@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bundle.errors import printable
 from bundle.opened import Bundle
 from common.cli import run
 from common.errors import ConfigError
@@ -132,12 +133,14 @@ def show(
         "golden": f"{len(manifest.golden)} prompts", "files": str(len(manifest.files)),
     }  # fmt: skip
     for key, value in lines.items():
-        print(f"{key:<11} {value}")
+        print(printable(f"{key:<11} {value}"))
     for result in manifest.evaluation:
-        interval = "" if result.ci_low is None else f" [{result.ci_low:.4g}, {result.ci_high:.4g}]"
-        print(f"{'evaluation':<11} {result.metric} {result.value:.4g}{interval} n={result.n}")
+        bounds = [bound for bound in (result.ci_low, result.ci_high) if bound is not None]
+        interval = f" [{bounds[0]:.4g}, {bounds[1]:.4g}]" if len(bounds) == 2 else ""
+        print(printable(f"{'evaluation':<11} {result.metric} {result.value:.4g}{interval} n={result.n}"))
     for gate in manifest.gates:
-        print(f"{'gate':<11} {gate.name} {'passed' if gate.passed else 'FAILED'} {gate.detail}".rstrip())
+        verdict = "passed" if gate.passed else "FAILED"
+        print(printable(f"{'gate':<11} {gate.name} {verdict} {gate.detail}".rstrip()))
 
 
 if __name__ == "__main__":

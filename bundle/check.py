@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from bundle.errors import AddedFile, BundleError, ChangedFile, MissingFile
+from bundle.errors import AddedFile, BundleError, ChangedFile, ManifestMissing, MissingFile
 from bundle.formats import check_format
 from bundle.inventory import UNLISTED, list_files
 from bundle.manifest import MANIFEST_NAME, Manifest, read_manifest
@@ -15,8 +16,8 @@ from common.files import sha256_file
 def check_content(path: Path) -> Bundle:
     """Check a bundle against its own manifest; not `verified`, since anybody can write a manifest.
 
-    Order: links and special files, manifest, missing files, added files, content of weights, sizes and
-    digests. Raises the BundleError subclass of the first that fails.
+    Order: is it a bundle, links and special files, manifest, missing files, added files, content of
+    weights, sizes and digests. Raises the BundleError subclass of the first that fails.
     """
     try:
         return _check(path)
@@ -25,6 +26,9 @@ def check_content(path: Path) -> Bundle:
 
 
 def _check(path: Path) -> Bundle:
+    if path.is_dir() and not os.path.lexists(path / MANIFEST_NAME):
+        # First, since a folder that is no bundle would otherwise be walked, however large.
+        raise ManifestMissing(f"{path}: no {MANIFEST_NAME}; is this a bundle?")
     found = list_files(path)
     manifest, digest = read_manifest(path)
     _check_names(manifest, found)

@@ -24,19 +24,24 @@ def read_data(card: Path | None) -> Data:
     return _section(Data, read_object(card), str(card))
 
 
-def read_job(run: Path | None, fallback_name: str) -> Job:
-    """The job section from a run folder: its `config.json`, and name, seed, commit of `result.json`."""
+def read_job(run: Path | None, git_commit: str | None = None) -> Job:
+    """The job section from a run folder: its `config.json`, and the name, seed and commit that it notes.
+
+    `git_commit` is for jobs that note none.
+    """
     if run is None:
-        return Job(name=fallback_name)
+        return Job(name=NOT_STATED, git_commit=git_commit)
     if not run.is_dir():
         raise BundleError(f"{run}: no such run folder")
     config = read_object(run / "config.json") if (run / "config.json").is_file() else {}
     result = read_object(run / "result.json") if (run / "result.json").is_file() else {}
+    identity = config.get("identity")
+    noted = {**config, **(identity if isinstance(identity, dict) else {}), **result}
     values = {
-        "name": result.get("job") or result.get("name") or run.name,
+        "name": noted.get("job") or noted.get("name") or run.name,
         "config": config,
-        "seed": result.get("seed", config.get("seed")),
-        "git_commit": result.get("git_commit"),
+        "seed": noted.get("seed"),
+        "git_commit": noted.get("git_commit") or git_commit,
     }
     return _section(Job, values, str(run))
 

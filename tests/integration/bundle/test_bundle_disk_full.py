@@ -25,7 +25,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 exec(sys.argv.pop(1))
 """
-"""A file that grows beyond the limit fails to write like one on a full disk, without needing root for a small disk."""
+"""A file that grows beyond the limit fails to write like one on a full disk; that needs no root."""
 
 BUILD = "from bundle.__main__ import app; run(app)"
 EXPORT = """

@@ -90,7 +90,7 @@ def test_prompt_that_does_not_fit_is_named(tmp_path: Path) -> None:
         output=tmp_path / "b",
         prompts=prompts,
     )
-    with pytest.raises(errors.BundleError, match="'word word .* do not fit the context of 256"):
+    with pytest.raises(errors.BundleError, match=r"'word word .* do not fit the context of 256"):
         build_bundle(request)
     assert not (tmp_path / "b").exists()
 
@@ -111,8 +111,9 @@ def test_prompts_are_read_from_rows_and_from_lines(tmp_path: Path) -> None:
     path.write_text("\n".join(rows))
     assert [prompt[-1].content for prompt in read_prompts(path, 4)] == ["a", "c", "d", "plain e"]
     for text, message in (
-        ('{"text": 1}', r":1: expected a row with `messages`"), ('{"input": ""}', "the prompt is empty"),
-        ('{"input": 3}', ":1: "), ('{"messages": []}', "the prompt is empty"), ("{x", ":1: expected"), ("", "no prompt"),
+        ('{"text": 1}', ":1: expected a row with `messages`"), ('{"input": ""}', "the prompt is empty"),
+        ('{"input": 3}', ":1: expected"), ('{"messages": []}', "the prompt is empty"),
+        ("{x", ":1: expected"), ("", "no prompt"),
     ):  # fmt: skip
         path.write_text(text)
         with pytest.raises(errors.BundleError, match=message):
