@@ -40,7 +40,10 @@ def load_local(model_dir: Path, precision: str = "fp32") -> LocalModel:
         )
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
+    # Loading takes a moment; the bar that matters is that of the outputs.
+    logging.disable_progress_bar()
     dtype = torch.float32 if precision == "fp32" else torch.bfloat16
     try:
         tokenizer = AutoTokenizer.from_pretrained(model_dir, padding_side="left")

@@ -32,8 +32,8 @@ from evaluation.report import MetricResult
 
 DEFINITION = (
     "NLL: summed negative log-likelihood in nats; of a conversation, that of the answer and its\n"
-    "end-of-sequence token, given the prompt. Words are runs without white space, bytes those of the UTF-8 text; the\n"
-    "end-of-sequence token counts as a token only."
+    "end-of-sequence token, given the prompt. Words are runs without white space, bytes those of the\n"
+    "UTF-8 text; the end-of-sequence token counts as a token only."
 )
 _WORD_START = re.compile(r"(?<!\S)\S")
 _TOKENS_PER_BATCH = 8192

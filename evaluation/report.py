@@ -73,7 +73,7 @@ def results_as_text(results: Sequence[MetricResult], confidence: float = 0.95) -
     for m in results:
         digits = _digits(m.metric)
         rows.append([
-            m.label, f"{m.value:.{digits}f}", _between(m.ci_low, m.ci_high, f".{digits}f"),
+            m.label, _figure(m.value, f".{digits}f"), _between(m.ci_low, m.ci_high, f".{digits}f"),
             str(m.n), m.unit, m.description,
         ])  # fmt: skip
     return "\n".join(_table(rows))
@@ -113,8 +113,13 @@ def _comparison_lines(report: ScoreReport) -> list[str]:
     return ["paired comparison, two-sided:", *_table(rows)]
 
 
+def _figure(value: float, form: str) -> str:
+    # The perplexity of a word under a model that knows none has no business with decimals.
+    return f"{value:.4g}" if abs(value) >= 1e6 else f"{value:{form}}"
+
+
 def _between(low: float | None, high: float | None, form: str) -> str:
-    return "" if low is None or high is None else f"{low:{form}} – {high:{form}}"
+    return "" if low is None or high is None else f"{_figure(low, form)} – {_figure(high, form)}"
 
 
 def _digits(metric: str) -> int:

@@ -119,10 +119,12 @@ def _closed_slot_errors(slot: str, asked: str | None, plain: str) -> list[SlotEr
     strong = [phrase for phrase in kept if not phrase.weak]
     if asked is None:
         return [SlotError(slot, "added", _any_value(strong[0].values))] if strong else []
-    if any(_fits(asked, phrase.values) for phrase in kept) or _literal(slot, asked, plain):
+    if any(_fits(asked, phrase.values) for phrase in strong) or _literal(slot, asked, plain):
         clash = next((phrase for phrase in strong if not _fits(asked, phrase.values)), None)
         return [SlotError(slot, "added", _any_value(clash.values))] if clash else []
-    return [SlotError(slot, "wrong" if strong else "missing", asked)]
+    if strong:
+        return [SlotError(slot, "wrong", asked)]
+    return [] if any(_fits(asked, phrase.values) for phrase in kept) else [SlotError(slot, "missing", asked)]
 
 
 def _fits(asked: str, values: frozenset[str]) -> bool:
