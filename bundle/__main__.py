@@ -32,6 +32,9 @@ def build(
     run_dir: Annotated[
         Path | None, typer.Option("--run", help="runs/<name>: config.json, result.json")
     ] = None,
+    git_commit: Annotated[
+        str | None, typer.Option(help="commit that trained it, if RUN does not say")
+    ] = None,
     data_card: Annotated[Path | None, typer.Option(help="card.json of the data set")] = None,
     evaluation: Annotated[
         Path | None, typer.Option(help="JSON list of metric, value, n, ci_low, ci_high")
@@ -50,6 +53,7 @@ def build(
 
     options: dict[str, Any] = {
         "model": model, "name": name, "version": version, "output": output, "run": run_dir,
+        "git_commit": git_commit,
         "data_card": data_card, "evaluation": evaluation, "gates": gates, "prompts": prompts,
         "golden_count": golden_count, "max_new_tokens": max_new_tokens, "base_model": base_model,
         "licence": licence, "intended_use": intended_use, "replace": replace or None,

@@ -15,7 +15,6 @@ from bundle.golden import compute_golden, read_prompts
 from bundle.inventory import hash_files
 from bundle.manifest import Identifier, Manifest
 from bundle.sources import (
-    NOT_STATED,
     read_data,
     read_evaluation,
     read_gates,
@@ -46,6 +45,8 @@ class BuildRequest(StrictModel):
     """The bundle becomes `<output>/<name>/<version>/`."""
     run: Path | None = None
     """Folder of the job, for `config.json` and `result.json`."""
+    git_commit: str | None = None
+    """The code that trained the model, where the job's records do not say."""
     data_card: Path | None = None
     evaluation: Path | None = None
     gates: Path | None = None
@@ -103,7 +104,7 @@ def _manifest(request: BuildRequest) -> Manifest:
         licence=request.licence,
         intended_use=request.intended_use,
         limits=request.limits,
-        job=read_job(request.run, NOT_STATED),
+        job=read_job(request.run, request.git_commit),
         data=read_data(request.data_card),
         evaluation=read_evaluation(request.evaluation),
         gates=read_gates(request.gates),

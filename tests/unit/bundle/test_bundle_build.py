@@ -68,6 +68,14 @@ def test_manifest_says_where_the_model_came_from(tmp_path: Path, inputs: dict[st
     assert manifest.created is None
 
 
+def test_job_that_nests_its_settings_is_understood(tmp_path: Path) -> None:
+    """The layout of `python -m training`: settings under `identity`, measurements in result.json."""
+    write_json(tmp_path / "run/config.json", {"identity": {"job": "sft", "seed": 3}, "parameters": 10})
+    job = Bundle.open(build_plain_bundle(tmp_path, run=tmp_path / "run", git_commit="fedcba")).manifest.job
+    assert (job.name, job.seed, job.git_commit) == ("sft", 3, "fedcba")
+    assert job.config["parameters"] == 10
+
+
 def test_same_inputs_give_the_same_bytes(tmp_path: Path, inputs: dict[str, Path]) -> None:
     first = build_plain_bundle(tmp_path / "a", **inputs)
     second = build_plain_bundle(tmp_path / "b", **inputs)
