@@ -82,7 +82,11 @@ class EventLog:
         lines: list[bytes] = []
         size = 0
         for event in events:
-            line = encode(event)
+            try:
+                line = encode(event)
+            except (TypeError, ValueError, OverflowError) as exc:
+                self._drop(1, f"cannot be encoded: {exc}")
+                continue
             if lines and self._size + size + len(line) > self._max_bytes:
                 self._append(lines)
                 lines, size = [], 0

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry
 
 from observability import tracing
 from observability.event_log import EventLog
+from observability.events import RequestEvent
 from observability.metrics import Metrics
 from services.gateway.backend import Backend
 from services.gateway.config import GatewayConfig
@@ -21,21 +23,29 @@ from services.gateway.upstream import Upstream
 class Gateway:
     """Everything but HTTP. Call `startup` inside the event loop, `aclose` at the end (twice is fine)."""
 
-    def __init__(self, config: GatewayConfig, upstream: Upstream | None = None) -> None:
-        """Raises EventError where the event file cannot be written."""
+    def __init__(
+        self,
+        config: GatewayConfig,
+        upstream: Upstream | None = None,
+        write_event: Callable[[RequestEvent], None] | None = None,
+    ) -> None:
+        """`upstream` and `write_event` take the place of sockets and of the configured event file.
+
+        Raises EventError where that file cannot be written.
+        """
         self.config = config
         self.stopping = False
         """Set when SIGTERM arrives: not ready, and new requests are refused."""
         self.metrics = Metrics(CollectorRegistry())
         self._upstream = upstream or PooledUpstream(config.keep_alive_seconds)
         self._tracing = tracing.setup("trivium-gateway")
-        self._events = self._open_events()
+        self._events = self._open_events() if write_event is None else None
         backends = [Backend(route, self.metrics) for route in config.routes]
         self.proxy = Proxy(
             RouteTable(backends), self._upstream,
             max_answer_bytes=config.limits.max_answer_bytes, tenant=config.tenant,
             store_text=config.events.store_text, tracing=self._tracing,
-            write_event=None if self._events is None else self._events.write,
+            write_event=self._events.write if self._events is not None else write_event,
         )  # fmt: skip
         self._poller = HealthPoller(backends, self._upstream)
 

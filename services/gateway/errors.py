@@ -98,6 +98,15 @@ class Unavailable(GatewayError):
     code = "route_unavailable"
 
 
+class Stopping(Unavailable):
+    """The gateway got SIGTERM: new requests are refused, and after a while running ones are cut."""
+
+    code = "gateway_stopped"
+
+    def __init__(self) -> None:
+        super().__init__("the gateway is stopping; try again", retry_after_seconds=1.0)
+
+
 class UpstreamError(GatewayError):
     """The model server failed."""
 
