@@ -32,9 +32,7 @@ def build(
     run_dir: Annotated[
         Path | None, typer.Option("--run", help="runs/<name>: config.json, result.json")
     ] = None,
-    git_commit: Annotated[
-        str | None, typer.Option(help="commit that trained it, if RUN does not say")
-    ] = None,
+    git_commit: Annotated[str | None, typer.Option(help="commit that trained it, if --run has none")] = None,
     data_card: Annotated[Path | None, typer.Option(help="card.json of the data set")] = None,
     evaluation: Annotated[
         Path | None, typer.Option(help="JSON list of metric, value, n, ci_low, ci_high")

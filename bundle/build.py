@@ -91,12 +91,9 @@ def build_bundle(request: BuildRequest) -> Path:
 
 
 def _manifest(request: BuildRequest) -> Manifest:
-    """All of the manifest but the list of files."""
-    golden = []
-    if request.prompts is not None:
-        prompts = read_prompts(request.prompts, request.golden_count)
-        golden = compute_golden(request.model, prompts, request.max_new_tokens)
-    return Manifest(
+    """All of the manifest but the list of files. The golden prompts come last, being the slow part."""
+    prompts = read_prompts(request.prompts, request.golden_count) if request.prompts is not None else []
+    manifest = Manifest(
         name=request.name,
         version=request.version,
         created=_created(),
@@ -109,9 +106,10 @@ def _manifest(request: BuildRequest) -> Manifest:
         evaluation=read_evaluation(request.evaluation),
         gates=read_gates(request.gates),
         prompt_templates=read_templates(request.model, request.prompt_templates),
-        golden=golden,
         files=[],
     )
+    golden = compute_golden(request.model, prompts, request.max_new_tokens) if prompts else []
+    return manifest.model_copy(update={"golden": golden})
 
 
 def _model_files(model: Path) -> dict[str, Path]:

@@ -43,22 +43,10 @@ def compute_golden(model_dir: Path, prompts: list[list[Message]], max_new_tokens
     Raises BundleError when the model cannot be loaded or a prompt does not fit its context.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+    from transformers import GenerationConfig
 
     with _single_thread(torch), _quiet_transformers():
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
-            model = AutoModelForCausalLM.from_pretrained(
-                model_dir,
-                dtype=torch.float32,
-                attn_implementation="eager",
-                local_files_only=True,
-                use_safetensors=True,
-            )
-        except (OSError, ValueError, KeyError, RuntimeError) as exc:
-            raise BundleError(
-                f"{model_dir}: transformers cannot load this model: {' '.join(str(exc).split())}"
-            ) from exc
+        model, tokenizer = _load(model_dir)
         model.eval()
         stops = _stop_ids(model, tokenizer)
         config = GenerationConfig(
@@ -69,6 +57,28 @@ def compute_golden(model_dir: Path, prompts: list[list[Message]], max_new_tokens
         # `generate` fills what a config leaves open from the model's own (repetition penalty and the like).
         model.generation_config = config
         return [_answer(torch, model, tokenizer, config, prompt) for prompt in prompts]
+
+
+def _load(model_dir: Path) -> tuple[Any, Any]:
+    """Model (fp32) and tokenizer. A missing weight is an error: transformers would fill it at random."""
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
+        model, report = AutoModelForCausalLM.from_pretrained(
+            model_dir, dtype=torch.float32, attn_implementation="eager", local_files_only=True,
+            use_safetensors=True, output_loading_info=True,
+        )  # fmt: skip
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as exc:
+        raise BundleError(
+            f"{model_dir}: transformers cannot load this model: {' '.join(str(exc).split())}"
+        ) from exc
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise BundleError(f"{model_dir}: the weights lack {missing[0]} (and {len(missing) - 1} more)")
+    return model, tokenizer
 
 
 def _answer(torch: Any, model: Any, tokenizer: Any, config: Any, messages: list[Message]) -> GoldenPrompt:
@@ -99,9 +109,13 @@ def _answer(torch: Any, model: Any, tokenizer: Any, config: Any, messages: list[
 def _encode(tokenizer: Any, messages: list[Message]) -> list[int]:
     """Token ids by the chat template; for a base model without one, of the plain text of the last turn."""
     if tokenizer.chat_template:
-        text = tokenizer.apply_chat_template(
-            [message.model_dump() for message in messages], tokenize=False, add_generation_prompt=True
-        )
+        from jinja2 import TemplateError
+
+        turns = [message.model_dump() for message in messages]
+        try:
+            text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        except TemplateError as exc:
+            raise BundleError(f"golden prompt {turns[-1]['content'][:60]!r}: chat template: {exc}") from exc
         return list(tokenizer(text, add_special_tokens=False)["input_ids"])
     return list(tokenizer(messages[-1].content)["input_ids"])
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from bundle import Bundle, errors, verify
@@ -99,6 +100,15 @@ def test_weights_that_do_not_load_are_one_line(tmp_path: Path) -> None:
     model = write_tiny_model(tmp_path / "model")
     (model / "config.json").write_text('{"model_type": "unheard-of"}')
     with pytest.raises(errors.BundleError, match="transformers cannot load this model"):
+        compute_golden(model, [[Message(role="user", content="x")]], max_new_tokens=2)
+
+
+def test_missing_weight_is_not_made_up(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "model")
+    tensors = load_file(model / "model.safetensors")
+    del tensors["model.norm.weight"]
+    save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(errors.BundleError, match=r"the weights lack model\.norm\.weight"):
         compute_golden(model, [[Message(role="user", content="x")]], max_new_tokens=2)
 
 
