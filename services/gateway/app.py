@@ -24,6 +24,7 @@ from services.gateway.errors import (
     InternalError,
     MethodNotAllowed,
     NotFound,
+    Stopping,
     Unavailable,
     error_body,
 )
@@ -117,7 +118,7 @@ class GatewayApp:
         proxy, limits = self.gateway.proxy, self.gateway.config.limits
         try:
             if self.gateway.stopping:
-                raise Unavailable("the gateway is stopping; try again", retry_after_seconds=1.0)
+                raise Stopping
             if self._requests > limits.max_requests:
                 raise Unavailable("the gateway is full; try again later", retry_after_seconds=1.0)
             async with asyncio.timeout(limits.body_seconds):

@@ -21,6 +21,7 @@ from services.gateway.errors import (
     ConnectFailed,
     GatewayError,
     InternalError,
+    Stopping,
     Unavailable,
     UpstreamBroke,
     UpstreamError,
@@ -104,7 +105,10 @@ class Proxy:
         except GatewayError as exc:
             await self.fail(reply, record, exc)
         except asyncio.CancelledError:
-            record.error_code = "client_disconnected" if reply.client_left else "gateway_stopped"
+            if reply.client_left:
+                record.error_code = "client_disconnected"
+            else:
+                await self.fail(reply, record, Stopping())
             raise
         except Exception:  # the edge of the request: a fault of ours is one constant 500
             log.exception("request failed")
