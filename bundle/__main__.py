@@ -14,7 +14,7 @@ from common.errors import ConfigError
 
 app = typer.Typer(
     name="bundle", help="Build, sign, verify and show model bundles.", no_args_is_help=True,
-    add_completion=False, pretty_exceptions_enable=False,
+    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
 )  # fmt: skip
 
 BundleDir = Annotated[Path, typer.Argument(metavar="DIR", help="bundles/<name>/<version>")]
