@@ -57,6 +57,7 @@ class Answerer:
         from bundle import Bundle
         from roads import RoadSpec, open_road
 
+        spec = RoadSpec(road=self.road, format=self.precision, public_key=self.public_key)
         model = self.model or Bundle.open(self.bundle).model_id
         with (
             tempfile.TemporaryDirectory(prefix="trivium-road-") as logs,

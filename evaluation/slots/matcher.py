@@ -93,7 +93,7 @@ def normalise(text: str) -> str:
     """Lower case, no accents, straight quotes, digits for number words, hyphens as spaces, £ at amounts."""
     text = unicodedata.normalize("NFKD", text.replace("’", "'").replace("`", "'").replace("–", "-"))
     text = "".join(c for c in text if not unicodedata.combining(c)).lower()
-    text = re.sub(r"(?<!\d)-|-(?!\d)", " ", text)
+    text = re.sub(r"(?<!\d)-|-(?![\d£])", " ", text)
     text = re.sub(r"n ?'t\b", " n't", text)
     text = _NUMBER.sub(lambda m: _NUMBERS[m.group(1)], text)
     text = re.sub(r"\b(\d+) ?(?:pounds?|gbp|quid|euros?)\b", r"£\1", text)

@@ -16,8 +16,8 @@ from evaluation.metrics.nist import nist
 pytestmark = pytest.mark.unit
 
 WORDS = [
-    "The", "mill", "is", "a", "cheap", "pub", ",", "near", "the", "river", ".", "It", "serves", "food", "£20-25",
-    "isn't", "bad", "!",
+    "The", "mill", "is", "a", "cheap", "pub", ",", "near", "the", "river", ".", "It", "serves", "food",
+    "£20-25", "isn't", "bad", "!",
 ]  # fmt: skip
 
 

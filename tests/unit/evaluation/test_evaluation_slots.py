@@ -77,6 +77,7 @@ def test_values_are_recognised_in_other_words(slot: str, text: str) -> None:
     ("slot", "text", "expected"),
     [
         ("priceRange[cheap]", "an expensive spot", ["wrong priceRange"]),
+        ("priceRange[less than £20]", "dishes at £20-£25", ["wrong priceRange"]),
         ("priceRange[high]", "an inexpensive spot", ["wrong priceRange"]),
         ("familyFriendly[yes]", "no children allowed", ["wrong familyFriendly"]),
         ("familyFriendly[no]", "family friendly", ["wrong familyFriendly"]),
