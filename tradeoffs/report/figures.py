@@ -47,6 +47,11 @@ class Criterion:
             return "–"
         return f"{'≥ ' if figure.at_least else ''}{self.number(figure.value)}{self._suffix}"
 
+    def plain(self, key: str) -> str:
+        """The lane's value without its unit, for a table whose row names it."""
+        figure = self.figures.get(key)
+        return "–" if figure is None else f"{'≥ ' if figure.at_least else ''}{self.number(figure.value)}"
+
     def number(self, value: float) -> str:
         """A value of this criterion without its unit."""
         return f"{value * self.scale:,.{self.digits}f}"

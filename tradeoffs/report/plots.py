@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from tradeoffs.report.figures import Criterion, Figure, lane_name
 from tradeoffs.report.model import CurvePoint, ReportInput
-from tradeoffs.report.theme import Theme
+from tradeoffs.report.theme import Theme, lane_colours
 
 LATENCY_PANELS = (("ttft_intended", "First token (TTFT)"), ("e2e_intended", "Whole answer (E2E)"))
+
+PANEL_WIDTH = 4.5
+"""Inches of 72 points: as wide as a phone, so that text keeps its size there."""
 
 Draw = Callable[[Axes, Theme], None]
 
@@ -26,9 +29,8 @@ class Panel:
     title: str
     caption: str
     draw: Draw
-    width: float = 5.6
-    height: float = 4.0
-    """Inches; 72 points each, so that 5.6 is about 400 pixels of a phone."""
+    height: float = 3.5
+    """Inches."""
 
 
 class Plots:
@@ -38,7 +40,7 @@ class Plots:
         self.report = report
         self.criteria = criteria
         self.names = {lane.key: lane_name(lane) for lane in report.lanes}
-        self.index = {lane.key: number for number, lane in enumerate(report.lanes)}
+        self.index = lane_colours([(lane.key, lane.road) for lane in report.lanes])
 
     def groups(self) -> dict[str, list[Panel]]:
         """Panels by the name of their PNG file; groups without data are left out."""
@@ -59,7 +61,7 @@ class Plots:
                 f"curve-{field}", title,
                 "p95 (solid) and median (thin) against the offered rate; a hollow point is beyond what the "
                 "server sustained. From the scheduled start, so queueing counts.",
-                self._curve_drawer(field), height=3.9,
+                self._curve_drawer(field), height=3.5,
             )
             for field, title in LATENCY_PANELS
         ]  # fmt: skip
@@ -106,16 +108,20 @@ class Plots:
                     *at, xerr=_error(x, key), yerr=_error(y, key), fmt="o", ms=9, color=colour, lw=1.2,
                     mfc=colour if key in front else theme.paper, mew=2, zorder=3,
                 )  # fmt: skip
-                axes.annotate(
-                    self.names[key], at, xytext=(9, 7), textcoords="offset points",
-                    color=theme.ink, fontsize=9,
-                )  # fmt: skip
             axes.set(xlabel=_axis_label(x), ylabel=_axis_label(y))
             _room(axes, x, y, keys)
+            points = [(x.figures[key].value * x.scale, y.figures[key].value * y.scale) for key in keys]
+            label_points(axes, theme, points, [self.names[key] for key in keys])
             _better_arrow(axes, theme, y)
 
         caption = "Filled: no other lane is better in both (Pareto front). Bars: 95 % intervals."
-        return Panel(f"pareto-{x.key}-{y.key}", f"{_short(y)} against {_short(x)}", caption, draw, height=4.0)
+        return Panel(
+            f"pareto-{x.key}-{y.key}",
+            f"{_short(y)} against {_short(x)}",
+            caption,
+            draw,
+            height=3.5,
+        )
 
     def _latency(self, name: str, label: str) -> Panel | None:
         rows = [self.criteria[f"{name}_{percentile}"] for percentile in ("p50", "p95", "p99")]
@@ -131,7 +137,7 @@ class Plots:
                     place = number + (offset - 1) * height
                     axes.barh(place, value, height * 0.9, color=theme.lane(self.index[key]), alpha=opacity)
                     axes.errorbar(
-                        value, place, xerr=_error(criterion, key), fmt="none", ecolor=theme.muted, lw=1
+                        value, place, xerr=_error(criterion, key), fmt="none", ecolor=theme.ink, lw=1
                     )
                     percentile = criterion.key.rsplit("_", 1)[1]
                     end = max(value, _error_end(criterion, key))
@@ -142,7 +148,7 @@ class Plots:
             _rows(axes, [self.names[key] for key in keys], "ms, from the scheduled start")
 
         caption = f"n = {_samples(rows[0])} per lane; whiskers: 95 % intervals, where the sample bounds them."
-        height = 0.95 + 0.78 * len(keys)
+        height = 0.7 + 0.7 * len(keys)
         return Panel(f"latency-{name}", f"{label} at the SLO load", caption, draw, height=height)
 
     def _bars(self, key: str) -> Panel | None:
@@ -162,7 +168,7 @@ class Plots:
             _rows(axes, [self.names[lane] for lane in keys], criterion.unit)
 
         title = criterion.label[0].upper() + criterion.label[1:]
-        return Panel(key, title, "Lower is better.", draw, height=0.95 + 0.42 * len(keys))
+        return Panel(key, title, "Lower is better.", draw, height=0.75 + 0.4 * len(keys))
 
 
 def pareto_front(x: Criterion, y: Criterion, keys: Sequence[str]) -> set[str]:
@@ -217,7 +223,7 @@ def _axis_label(criterion: Criterion) -> str:
 
 
 def _short(criterion: Criterion) -> str:
-    return "Cost" if criterion.key == "cost" else criterion.label
+    return "cost" if criterion.key == "cost" else criterion.label
 
 
 def _room(axes: Axes, x: Criterion, y: Criterion, keys: Sequence[str]) -> None:
@@ -234,6 +240,39 @@ def _room(axes: Axes, x: Criterion, y: Criterion, keys: Sequence[str]) -> None:
 def _ends(figure: Figure, scale: float) -> tuple[float, float]:
     low, high = figure.ci95
     return (figure.value if low is None else low) * scale, (figure.value if high is None else high) * scale
+
+
+LABEL_PLACES = ((10, 7), (10, -15), (-10, 7), (-10, -15), (10, 20), (10, -28), (-10, 20), (-10, -28))
+"""Where a point's label may stand, in points from it; the first place that is free is taken."""
+
+
+def label_points(
+    axes: Axes, theme: Theme, points: Sequence[tuple[float, float]], names: Sequence[str]
+) -> None:
+    """Name the points so that names do not lie over each other or over another point."""
+    pixels = [axes.transData.transform(point) for point in points]
+    scale = axes.figure.dpi / 72
+    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in pixels]
+    for (x, y), point, name in zip(pixels, points, names, strict=True):
+        width, height = 5.6 * len(name) * scale, 10 * scale
+        boxes = []
+        for right, up in LABEL_PLACES:
+            left = x + right * scale - (width if right < 0 else 0)
+            boxes.append(((right, up), (left, y + up * scale, left + width, y + up * scale + height)))
+        place, box = next((made for made in boxes if not any(_overlap(made[1], t) for t in taken)), boxes[0])
+        taken.append(box)
+        axes.annotate(
+            name, point, xytext=place, textcoords="offset points", color=theme.ink, fontsize=9,
+            ha="right" if place[0] < 0 else "left",
+            bbox={"facecolor": theme.paper, "edgecolor": "none", "alpha": 0.75, "pad": 0.6},
+        )  # fmt: skip
+
+
+Box = tuple[float, float, float, float]
+
+
+def _overlap(first: Box, second: Box) -> bool:
+    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
 
 
 def _better_arrow(axes: Axes, theme: Theme, y: Criterion) -> None:
@@ -258,7 +297,8 @@ def _rows(axes: Axes, names: Sequence[str], unit: str) -> None:
 
 def _plain_log(axes: Axes) -> None:
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         axis.set_minor_formatter(NullFormatter())
 
 

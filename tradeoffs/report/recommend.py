@@ -33,6 +33,10 @@ class Advice:
     note: str = ""
     short: str = ""
     """The deciding figure in a few words, for a sentence."""
+    of: int = 0
+    """How many lanes or roads were compared."""
+    colour_of: str = ""
+    """The winning lane's key, or that of the winning road's first lane; empty for a tie."""
 
     @property
     def basis_words(self) -> str:
@@ -46,7 +50,9 @@ class Advice:
         """The winners in words."""
         if not self.winners:
             return "not measured"
-        return " = ".join(self.winners) if len(self.winners) > 1 else self.winners[0]
+        if 2 < len(self.winners) == self.of:
+            return f"no difference between {self.of} lanes"
+        return " = ".join(self.winners)
 
 
 class Advisor:
@@ -71,24 +77,27 @@ class Advisor:
             self._measured("Footprint", "Who fits in the smallest machine?", "memory"),
         ]
 
-    def summary(self, advice: Sequence[Advice]) -> str:
-        """One sentence per road: what it is best at; needs without a single best road are named last."""
+    def summary(self, advice: Sequence[Advice]) -> list[tuple[str, str]]:
+        """Sentences, each as its stressed beginning and its rest: a road and what it is best at; then what no
+        single road is best at; then what was simulated."""
         wins: dict[str, list[str]] = {}
         ties: list[str] = []
         for answer in advice:
-            roads = {self._road_of(winner) for winner in answer.winners}
+            need = answer.need.lower().replace(",", " of the")
+            roads = {winner.split(" ")[0] for winner in answer.winners}
             if len(roads) == 1:
-                short = f" ({answer.short})" if answer.short else ""
-                wins.setdefault(roads.pop(), []).append(answer.need.lower().replace(",", " of the") + short)
+                wins.setdefault(roads.pop(), []).append(need + (f" ({answer.short})" if answer.short else ""))
             elif roads:
-                ties.append(f"{answer.need.lower().replace(',', ' of the')} ({' = '.join(sorted(roads))})")
-        sentences = [f"Take {road} for {_listing(needs)}." for road, needs in wins.items()]
+                ties.append(f"{need} ({' = '.join(sorted(roads))})")
+        sentences = [(f"Take {road}", f"for {_listing(needs)}.") for road, needs in wins.items()]
         if ties:
-            sentences.append(f"No single road is best at {_listing(ties)}: the figures cannot be told apart.")
-        return " ".join(sentences)
-
-    def _road_of(self, winner: str) -> str:
-        return winner.split(" ")[0]
+            sentences.append(
+                ("No single road", f"is best at {_listing(ties)}: the figures cannot be told apart.")
+            )
+        simulated = sorted({_road(lane.road) for lane in self.report.lanes if "network" in lane.simulated})
+        if simulated:
+            sentences.append(("Simulated:", f"the network between {_listing(simulated)} and its users."))
+        return sentences
 
     def _latency(self, need: str, question: str, name: str) -> Advice:
         """By p95; by the median where a p95 has no bounded interval (a small sample)."""
@@ -121,7 +130,8 @@ class Advisor:
         others = "; ".join(f"{_road(road)}: {BOUNDARIES[road][1]}" for road in roads if road != best)
         return Advice(
             "Privacy", "Where does the prompt go?", (_road(best),),
-            f"{BOUNDARIES[best][1]}; {BOUNDARIES[best][0]} networks crossed", others, "by design",
+            f"{BOUNDARIES[best][1]}; networks crossed: {BOUNDARIES[best][0]}", others, "by design",
+            colour_of=self._first_lane(best),
         )  # fmt: skip
 
     def _connectivity(self) -> Advice:
@@ -136,7 +146,13 @@ class Advisor:
         needs = "needs no network" if best == "edge" else "needs your own network only"
         costs = [text for lane in self.report.lanes if (text := self._network_cost(lane))]
         others = [f"{_road(road)} stops without its network" for road in roads if road != best]
-        return Advice("Connectivity", question, (_road(best),), needs, "; ".join(others + costs), "by design")
+        return Advice(
+            "Connectivity", question, (_road(best),), needs, "; ".join(others + costs), "by design",
+            colour_of=self._first_lane(best),
+        )  # fmt: skip
+
+    def _first_lane(self, road: str) -> str:
+        return next(lane.key for lane in self.report.lanes if lane.road == road)
 
     def _network_cost(self, lane: Lane) -> str:
         """How much the network adds to the median TTFT of a lane, against the same format on-prem."""
@@ -172,9 +188,12 @@ class Advisor:
             for key in ranking.order
             if name(key) != name(ranking.order[0])
         )
-        rest = next((key for key in ranking.order if key not in ranking.best), None)
+        roads = {self.lanes[key].road for key in ranking.best}
+        rest = next((key for key in ranking.order if self.lanes[key].road not in roads), None)
         short = criterion.text(ranking.order[0]) + (f" against {criterion.text(rest)}" if rest else "")
-        return Advice(need, question, winners, figure, "; ".join(others), basis, note, short)
+        colour = ranking.order[0] if len(winners) == 1 else ""
+        of = len({name(key) for key in ranking.order})
+        return Advice(need, question, winners, figure, "; ".join(others), basis, note, short, of, colour)
 
     def _lane_name(self, key: str) -> str:
         lane = self.lanes[key]

@@ -13,14 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from common.files import atomic_path
-from tradeoffs.report.plots import Panel
+from tradeoffs.report.plots import PANEL_WIDTH, Panel
 from tradeoffs.report.theme import LIGHT, STAND_IN, Theme, to_css
 
 
 def svg(panel: Panel) -> str:
     """The panel as an SVG element whose colours and font come from the page's CSS."""
     with mpl.rc_context(_style(STAND_IN) | {"svg.fonttype": "none", "svg.hashsalt": panel.name}):
-        figure = Figure(figsize=(panel.width, panel.height), layout="constrained")
+        figure = Figure(figsize=(PANEL_WIDTH, panel.height), layout="constrained")
         figure.patch.set_alpha(0)
         _draw(panel, figure.add_subplot(), STAND_IN, title=False)
         stream = io.StringIO()
@@ -36,7 +36,7 @@ def svg(panel: Panel) -> str:
 def png(panels: Sequence[Panel], path: Path) -> None:
     """All panels of a group side by side in one picture, on white. Raises FileError."""
     with mpl.rc_context(_style(LIGHT)):
-        width = sum(panel.width for panel in panels)
+        width = PANEL_WIDTH * len(panels)
         figure = Figure(figsize=(width, max(panel.height for panel in panels) + 0.3), layout="constrained")
         for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             _draw(panel, axes, LIGHT, title=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 SANS = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
@@ -9,7 +11,7 @@ SANS = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """Colours by role."""
+    """Colours by role; of `lanes`, two neighbours are the shades of one road."""
 
     ink: str
     muted: str
@@ -18,18 +20,32 @@ class Theme:
     lanes: tuple[str, ...]
 
     def lane(self, index: int) -> str:
-        """The colour of the index-th lane; they repeat after the last."""
-        return self.lanes[index % len(self.lanes)]
+        """The colour with this index (`lane_colours`)."""
+        return self.lanes[index]
 
 
 LIGHT = Theme(
     ink="#17202a", muted="#5c6873", line="#d9dee3", paper="#ffffff",
-    lanes=("#0b6bcb", "#5aa9f0", "#c2410c", "#f59e0b", "#0f8a5f", "#5cc8a0", "#7c3aed", "#b794f6"),
+    lanes=("#0b6bcb", "#62aef2", "#7c3aed", "#b794f6", "#c2410c", "#f2930d", "#0f8a5f", "#5cc8a0"),
 )  # fmt: skip
 DARK = Theme(
     ink="#e8edf2", muted="#9aa7b4", line="#2c3640", paper="#141a20",
-    lanes=("#5aa9f0", "#9bcbf7", "#fb8b4b", "#fbbf5a", "#43c793", "#92e0c2", "#a98bfa", "#d3c2fb"),
+    lanes=("#5aa9f0", "#a8d3fa", "#a98bfa", "#d3c2fb", "#fb8b4b", "#fbbf5a", "#43c793", "#92e0c2"),
 )  # fmt: skip
+
+ROAD_HUES = {"onprem": 0, "cloud": 1, "edge": 2}
+"""Road → pair of `lanes`; every other road takes the last pair."""
+
+
+def lane_colours(lanes: Sequence[tuple[str, str]]) -> dict[str, int]:
+    """Lane key → index into `Theme.lanes`, from (key, road) pairs: a hue per road, a shade per format."""
+    seen: Counter[str] = Counter()
+    chosen = {}
+    for key, road in lanes:
+        chosen[key] = 2 * ROAD_HUES.get(road, 3) + seen[road] % 2
+        seen[road] += 1
+    return chosen
+
 
 # Unlikely colours that stand for a CSS variable until `to_css` replaces them.
 STAND_IN = Theme(

@@ -9,6 +9,7 @@ from tradeoffs.report.figures import Criterion, Ranking, criteria, lane_name, ra
 from tradeoffs.report.model import Lane, LoadFigures, ReportInput, Sample
 from tradeoffs.report.prices import Cost, Prices, cost
 from tradeoffs.report.recommend import Advice, Advisor
+from tradeoffs.report.theme import lane_colours
 
 GLANCE = (
     "ttft_intended_p95",
@@ -43,7 +44,8 @@ class View:
     criteria: dict[str, Criterion]
     rankings: dict[str, Ranking]
     advice: list[Advice]
-    summary: str
+    summary: list[tuple[str, str]]
+    """Sentences: stressed beginning, rest."""
     costs: dict[str, Cost]
     missing: list[str]
 
@@ -62,6 +64,11 @@ class View:
     def quality(self) -> list[Criterion]:
         """One criterion per quality metric."""
         return [criterion for key, criterion in self.criteria.items() if key.startswith("quality_")]
+
+    @property
+    def colours(self) -> dict[str, int]:
+        """Lane key → number of its colour."""
+        return lane_colours([(lane.key, lane.road) for lane in self.report.lanes])
 
     @property
     def road_count(self) -> str:
@@ -108,7 +115,7 @@ class View:
         """The JSON document: the measurements, and what was computed from them."""
         return {
             "schema": "trivium.tradeoffs-report/v1",
-            "summary": self.summary,
+            "summary": " ".join(f"{start} {rest}" for start, rest in self.summary),
             "recommendation": [asdict(answer) | {"verdict": answer.verdict} for answer in self.advice],
             "criteria": {
                 key: {
