@@ -191,9 +191,7 @@ async def _until_client_leaves(work: Awaitable[None], receive: Receive, reply: A
     try:
         await work
     except asyncio.CancelledError:
-        if not reply.client_left:
-            raise
-        task.uncancel()
+        task.uncancel()  # the client left, or uvicorn's shutdown is over: answered and recorded by now
     finally:
         working = False
         watch.cancel()

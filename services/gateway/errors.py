@@ -4,7 +4,8 @@ GatewayError
 ├── ClientError            the request is wrong: 400 BadRequest, 404 NotFound and ModelNotFound,
 │                          405 MethodNotAllowed, 408 BodyTimeout, 413 BodyTooLarge
 ├── Overloaded             429: the route's queue is full
-├── Unavailable            503: no model server is ready, the wait was too long, or the gateway stops
+├── Unavailable            503: no model server is ready, or the wait was too long
+│   └── Stopping           503: the gateway stops
 ├── UpstreamError          the model server failed
 │   ├── ConnectFailed      502: nothing answers; nothing was sent, so another attempt is safe
 │   ├── ConnectTimeout     504: the same, after waiting
