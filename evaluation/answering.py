@@ -46,14 +46,19 @@ class Answerer:
             "model": self.model or "", "max_tokens": str(self.max_tokens),
         }  # fmt: skip
 
-    def __call__(self, prompts: Sequence[Conversation], on_answer: OnAnswer) -> list[str]:
-        """Answer all prompts, in order. Raises the TriviumErrors of the bundle, the road and the client."""
+    def __call__(
+        self, prompts: Sequence[Conversation], numbers: Sequence[int], on_answer: OnAnswer
+    ) -> list[str]:
+        """Answer all prompts, in order; errors name an input by its number in `numbers`.
+
+        Raises the TriviumErrors of the bundle, the road and the client.
+        """
         if self.url is not None:
-            return self._ask(self.url, self.model or served_model(self.url), prompts, on_answer)
+            return self._ask(self.url, self.model or served_model(self.url), prompts, numbers, on_answer)
         if self.bundle is None:
             raise EvaluationError("give --bundle DIR, or --url of a server that runs")
         if self.road == "local":
-            return self._answer_here(self.bundle, prompts, on_answer)
+            return self._answer_here(self.bundle, prompts, numbers, on_answer)
         from bundle import Bundle
         from roads import RoadSpec, open_road
 
@@ -61,21 +66,33 @@ class Answerer:
         model = self.model or Bundle.open(self.bundle).model_id
         with (
             tempfile.TemporaryDirectory(prefix="trivium-road-") as logs,
-            open_road(
-                RoadSpec(road=self.road, format=self.precision), self.bundle, log_dir=Path(logs)
-            ) as road,
+            open_road(spec, self.bundle, log_dir=Path(logs)) as road,
         ):
-            return self._ask(road.base_url, model, prompts, on_answer)
+            return self._ask(road.base_url, model, prompts, numbers, on_answer)
 
-    def _answer_here(self, bundle: Path, prompts: Sequence[Conversation], on_answer: OnAnswer) -> list[str]:
+    def _answer_here(
+        self, bundle: Path, prompts: Sequence[Conversation], numbers: Sequence[int], on_answer: OnAnswer
+    ) -> list[str]:
         from bundle import verify
         from evaluation.local import generate_local, load_local
 
         local = load_local(verify(bundle, self.public_key).model_dir, self.precision)
         return generate_local(
-            local, prompts, max_tokens=self.max_tokens, batch_size=self.batch_size, on_answer=on_answer
+            local,
+            prompts,
+            max_tokens=self.max_tokens,
+            batch_size=self.batch_size,
+            numbers=numbers,
+            on_answer=on_answer,
         )
 
-    def _ask(self, url: str, model: str, prompts: Sequence[Conversation], on_answer: OnAnswer) -> list[str]:
+    def _ask(
+        self,
+        url: str,
+        model: str,
+        prompts: Sequence[Conversation],
+        numbers: Sequence[int],
+        on_answer: OnAnswer,
+    ) -> list[str]:
         settings = Settings(max_tokens=self.max_tokens, concurrency=self.concurrency)
-        return complete_many(url, model, prompts, settings=settings, on_answer=on_answer)
+        return complete_many(url, model, prompts, settings=settings, numbers=numbers, on_answer=on_answer)

@@ -43,14 +43,16 @@ def complete_many(
     inputs: Sequence[str | Sequence[Message]],
     *,
     settings: Settings | None = None,
+    numbers: Sequence[int] | None = None,
     on_answer: OnAnswer | None = None,
 ) -> list[str]:
     """One answer per input, in order. An input is a user message or a whole conversation.
 
-    base_url: with or without the closing `/v1`. Raises ClientError naming the first input (counted from 1)
-    that failed for good; the requests still under way are cancelled. Not for use inside a running event loop.
+    base_url: with or without the closing `/v1`. Raises ClientError naming the first input that failed for good,
+    by `numbers` or counted from 1; the requests still under way are cancelled. Not for use inside a running
+    event loop.
     """
-    return asyncio.run(_complete_all(base_url, model, inputs, settings or Settings(), on_answer))
+    return asyncio.run(_complete_all(base_url, model, inputs, settings or Settings(), numbers, on_answer))
 
 
 def served_model(base_url: str, timeout_seconds: float = 30.0) -> str:
@@ -73,6 +75,7 @@ async def _complete_all(
     model: str,
     inputs: Sequence[str | Sequence[Message]],
     settings: Settings,
+    numbers: Sequence[int] | None,
     on_answer: OnAnswer | None,
 ) -> list[str]:
     answers = [""] * len(inputs)
@@ -87,7 +90,9 @@ async def _complete_all(
                 "model": model, "messages": as_conversation(inputs[index]),
                 "max_tokens": settings.max_tokens, "temperature": settings.temperature,
             }  # fmt: skip
-            answers[index] = await _complete(client, url, body, f"input {index + 1}", settings)
+            answers[index] = await _complete(
+                client, url, body, f"input {numbers[index] if numbers else index + 1}", settings
+            )
             if on_answer is not None:
                 on_answer(index, answers[index])
 

@@ -15,8 +15,8 @@ from tqdm import tqdm
 from common.files import FileError, atomic_write
 from evaluation.prompts import Conversation
 
-Produce = Callable[[Sequence[Conversation], Callable[[int, str], None]], object]
-"""Answers prompts, calling back with (index into the prompts it was given, text) as each is done."""
+Produce = Callable[[Sequence[Conversation], Sequence[int], Callable[[int, str], None]], object]
+"""Answers prompts (with their numbers in the file) and calls back with (index into them, text) for each."""
 
 
 def generate_file(
@@ -39,7 +39,7 @@ def generate_file(
                 bar.update()
 
             if missing:
-                produce([prompts[i] for i in missing], keep)
+                produce([prompts[i] for i in missing], [i + 1 for i in missing], keep)
         lines = [one_line(journal.answers[i]) for i in range(len(prompts))]
         atomic_write(output, "".join(f"{line}\n" for line in lines))
         journal.done = True
@@ -74,7 +74,7 @@ class _Journal:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stream.close()
-        if self.done:
+        if self.done or not self.answers:
             self.path.unlink(missing_ok=True)
 
     def add(self, index: int, text: str) -> None:

@@ -73,19 +73,20 @@ def generate_local(
     *,
     max_tokens: int = 128,
     batch_size: int = 32,
+    numbers: Sequence[int] | None = None,
     on_answer: Callable[[int, str], None] | None = None,
 ) -> list[str]:
     """Greedy answers, one per input and in order; fp32 where a model folder is given.
 
     Prompts of similar length share a batch, so that little is spent on padding. Answers end at the
     end-of-sequence token, after `max_tokens`, or where the context ends. Raises EvaluationError naming an
-    input (counted from 1) that leaves no room for an answer.
+    input that leaves no room for an answer, by `numbers` or counted from 1.
     """
     if max_tokens < 1 or batch_size < 1:
         raise EvaluationError(f"max_tokens {max_tokens} and batch size {batch_size} must be at least 1")
     local = load_local(local) if isinstance(local, Path) else local
     prompts = [prompt_ids(local, prompt) for prompt in inputs]
-    for number, ids in enumerate(prompts, start=1):
+    for number, ids in zip(numbers or range(1, len(prompts) + 1), prompts, strict=True):
         if len(ids) >= local.context:
             raise EvaluationError(
                 f"input {number}: {len(ids)} prompt tokens do not fit the context of {local.context} tokens"

@@ -184,6 +184,8 @@ def _comparison(
 def _chosen(metrics: Sequence[str] | None) -> list[str]:
     by_lower = {key.lower(): key for key in METRICS}
     asked = [name.lower().replace("-", "") for name in metrics] if metrics is not None else list(by_lower)
+    if not asked:
+        raise EvaluationError(f"no metric chosen; there are {', '.join(METRICS)}")
     for name in asked:
         if name not in by_lower:
             raise EvaluationError(f"unknown metric {name!r}; there are {', '.join(METRICS)}")

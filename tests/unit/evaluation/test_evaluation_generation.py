@@ -24,7 +24,10 @@ class Interrupted(Exception):
 def echo(asked: list[str], *, stop_after: int | None = None) -> Callable[..., None]:
     """A producer that answers backwards (as servers may) and notes what it was asked."""
 
-    def produce(prompts: Sequence[Conversation], on_answer: Callable[[int, str], None]) -> None:
+    def produce(
+        prompts: Sequence[Conversation], numbers: Sequence[int], on_answer: Callable[[int, str], None]
+    ) -> None:
+        assert [f"p{n - 1}" for n in numbers] == [prompt[0]["content"] for prompt in prompts]
         for count, index in enumerate(reversed(range(len(prompts)))):
             if count == stop_after:
                 raise Interrupted
