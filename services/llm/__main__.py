@@ -21,7 +21,8 @@ def main(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     engine: Annotated[Engine, typer.Option(help="`ray`: Ray Serve LLM; `vllm`: one process.")] = "ray",
-    config: Annotated[Path, typer.Option(help="Settings; the defaults are configs/cpu.yaml.")] = CONFIGS / "cpu.yaml",
+    config: Annotated[Path, typer.Option(help="Settings; the defaults are configs/cpu.yaml.")] = CONFIGS
+    / "cpu.yaml",
     public_key: Annotated[Path | None, typer.Option(help="Key that must have signed the bundle.")] = None,
     dtype: Annotated[DType | None, typer.Option(help="Precision, in place of the configuration's.")] = None,
     road: Annotated[str | None, typer.Option(help="Road name in /ready; by engine if not given.")] = None,

@@ -123,5 +123,7 @@ def _as_json(scope: Scope) -> Scope:
 
     FastAPI reads the body as JSON by this header only; clients that leave it out mean JSON too.
     """
-    headers = [(name, value) for name, value in scope["headers"] if name not in (b"content-type", b"content-length")]
+    headers = [
+        (name, value) for name, value in scope["headers"] if name not in (b"content-type", b"content-length")
+    ]
     return {**scope, "headers": [*headers, (b"content-type", b"application/json")]}

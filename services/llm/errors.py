@@ -15,7 +15,9 @@ _TYPES = {
 class RequestError(Exception):
     """A request that cannot be served, with the status and the parameter to blame."""
 
-    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, *, param: str | None = None, code: str | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.param = param

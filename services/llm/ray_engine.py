@@ -144,7 +144,9 @@ class RayBackend:
                 raise ClientDisconnected
             passing.result()
         except BackPressureError as exc:
-            raise RequestError(503, "too many requests wait for the model; try again", code="overloaded") from exc
+            raise RequestError(
+                503, "too many requests wait for the model; try again", code="overloaded"
+            ) from exc
         finally:
             leaving.cancel()
             if not passing.done():

@@ -1,4 +1,4 @@
-"""What runs inside a Ray Serve replica: Ray Serve LLM's server and engine, spoken to in HTTP terms.
+"""What runs inside a Ray Serve replica: Ray Serve LLM's vLLM engine, spoken to in HTTP terms.
 
 The driver must stay light (see `ray_engine`), so vLLM and `ray.llm` are imported in the replica only.
 """
@@ -19,21 +19,21 @@ Start = tuple[int, list[tuple[bytes, bytes]]]
 
 
 class BundleServer:
-    """Ray Serve deployment: verifies the bundle, loads it with Ray Serve LLM, answers requests."""
+    """Ray Serve deployment: verifies the bundle, loads it with Ray Serve LLM's engine, answers requests."""
 
     async def __init__(self, bundle_dir: str, public_key: str | None, settings: ServerSettings) -> None:
         from bundle import verify
 
         # The driver has verified its copy; this one may be on another machine.
         bundle = await asyncio.to_thread(verify, Path(bundle_dir), Path(public_key) if public_key else None)
-        from ray.llm._internal.serve.core.server.llm_server import LLMServer
-
         from services.llm.contract import ContractApp
         from services.llm.ray_vllm import OneProcessEngine, llm_config
 
-        self._server = LLMServer.sync_init(llm_config(bundle, settings), engine_cls=OneProcessEngine)
-        await self._server.start()
-        engine = self._server.engine
+        # The engine without Ray Serve LLM's own server class: all that adds here is a usage reporter
+        # (an actor of 270 MB), and vLLM's application is what clients shall see.
+        engine = OneProcessEngine(llm_config(bundle, settings))
+        await engine.start()
+        self._engine = engine
         app = await engine.build_asgi_app()
         self._lifespan = contextlib.AsyncExitStack()
         await self._lifespan.enter_async_context(app.router.lifespan_context(app))
@@ -43,7 +43,7 @@ class BundleServer:
 
     async def check_health(self) -> None:
         """Ray Serve calls this; an error makes it replace the replica."""
-        await self._server.check_health()
+        await self._engine.check_health()
 
     async def metrics(self) -> bytes:
         """This replica's Prometheus registry, as text."""
@@ -51,9 +51,7 @@ class BundleServer:
 
         return generate_latest(REGISTRY)
 
-    async def handle(
-        self, scope: dict[str, Any], body: bytes
-    ) -> AsyncIterator[Start | list[bytes]]:
+    async def handle(self, scope: dict[str, Any], body: bytes) -> AsyncIterator[Start | list[bytes]]:
         """Answer one HTTP request: first status and headers, then pieces of the body as they come.
 
         Pieces that are ready together travel together. Cancelling (the client left) stops the generation.

@@ -24,6 +24,8 @@ from services.llm.front import Backend, Front, Identity
 
 Engine = Literal["ray", "vllm"]
 WATCH_SECONDS = 1.0
+FORMATS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+"""vLLM's names of precisions, and those that all roads share."""
 
 
 class EngineDied(TriviumError):
@@ -118,10 +120,16 @@ def _run_ray(launch: Launch, listener: socket.socket, boot: BootServer, signals:
 
 
 async def _serve(
-    launch: Launch, bundle: Bundle, backend: Backend, listener: socket.socket, boot: BootServer, signals: Signals
+    launch: Launch,
+    bundle: Bundle,
+    backend: Backend,
+    listener: socket.socket,
+    boot: BootServer,
+    signals: Signals,
 ) -> None:
+    dtype = launch.settings.engine.dtype
     identity = Identity(
-        bundle_digest=bundle.digest, model=bundle.model_id, road=launch.road, format=launch.settings.engine.dtype
+        bundle_digest=bundle.digest, model=bundle.model_id, road=launch.road, format=FORMATS.get(dtype, dtype)
     )
     http = launch.settings.http
     front = Front(backend, identity, max_body_bytes=http.max_body_bytes)
@@ -170,4 +178,6 @@ class _Importing(threading.Thread):
         """Wait until the import is done. Raises ServerError where it failed."""
         self.join()
         if self._error is not None:
-            raise ServerError(f"{self._error}; install the serving environment (`make setup`)") from self._error
+            raise ServerError(
+                f"{self._error}; install the serving environment (`make setup`)"
+            ) from self._error
