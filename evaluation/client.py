@@ -48,9 +48,9 @@ def complete_many(
 ) -> list[str]:
     """One answer per input, in order. An input is a user message or a whole conversation.
 
-    base_url: with or without the closing `/v1`. Raises ClientError naming the first input that failed for good,
-    by `numbers` or counted from 1; the requests still under way are cancelled. Not for use inside a running
-    event loop.
+    base_url: with or without the closing `/v1`. Raises ClientError naming the first input that failed for
+    good, by `numbers` or counted from 1; the requests still under way are cancelled. Not for use inside a
+    running event loop.
     """
     return asyncio.run(_complete_all(base_url, model, inputs, settings or Settings(), numbers, on_answer))
 

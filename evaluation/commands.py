@@ -109,11 +109,11 @@ def perplexity(
     from bundle import verify
     from evaluation import perplexity as figures
     from evaluation.local import load_local
-    from evaluation.report import results_as_text
+    from evaluation.report import result_of, results_as_text
 
     passages = figures.load_passages(data)[:limit]
     local = load_local(verify(bundle, public_key).model_dir, precision)
-    results = figures.as_results(figures.measure_perplexity(local, passages), bootstrap, seed)
+    results = [result_of(m, bootstrap, seed) for m in figures.measure_perplexity(local, passages)]
     print(results_as_text(results))
     print(f"\n{figures.DEFINITION}\npercentile bootstrap over passages, {bootstrap} resamples, seed {seed}")
     if output is not None:

@@ -11,6 +11,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from evaluation.errors import EvaluationError
 INPUT_COLUMNS = ("mr", "input", "src", "source")
 _OUTPUT_COLUMNS = ("output", "hypothesis", "prediction", "ref", "text")
 _REFERENCE_COLUMNS = ("ref", "reference", "human_reference", "target")
+_ATTRIBUTE_LIST = re.compile(r"\s*[a-zA-Z_ ]+\[[^\]]*\]")
 _MOJIBAKE = {"Â£": "£", "Ã©": "é", "ã©": "é", "Ł": "£"}
 """Encoding damage in some E2E outputs, which the challenge's own script repairs before it scores."""
 
@@ -63,14 +65,16 @@ def load_references(path: Path) -> References:
 def load_hypotheses(path: Path, references: References) -> list[str]:
     """One output per input, in the order of the references.
 
-    Trailing blank lines are dropped as far as there are too many lines; a blank line elsewhere is an empty
-    output. Tables that name their inputs are matched by input. Raises EvaluationError, naming both counts
-    where they differ.
+    Trailing blank lines and a header line (`output`) are dropped where there are too many lines; a blank line
+    elsewhere is an empty output. Tables that name their inputs are matched by input. Raises EvaluationError,
+    naming both counts where they differ.
     """
     expected = len(references.groups)
     kind = kind_of(path)
     if kind == "text":
         outputs = [line.strip() for line in read_lines(path)]
+        if len(outputs) > expected and outputs[0].strip('"').lower() in _OUTPUT_COLUMNS:
+            del outputs[0]
         while len(outputs) > expected and not outputs[-1]:
             outputs.pop()
         sources: list[str | None] = [None] * len(outputs)
@@ -168,6 +172,8 @@ def read_table(path: Path, kind: str) -> tuple[list[str], list[list[str]]]:
         raise EvaluationError(f"{path}: not valid CSV: {exc}") from exc
     if not rows:
         raise EvaluationError(f"{path}: empty")
+    if len(rows[0]) == 2 and _ATTRIBUTE_LIST.match(rows[0][0]):
+        rows.insert(0, ["mr", "ref"])  # The challenge also had tables without a header.
     header = [name.strip().lower() for name in rows[0]]
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(header):
@@ -210,8 +216,11 @@ def _json_references(path: Path) -> Iterator[tuple[str, str]]:
 
 def _table_hypotheses(path: Path, kind: str) -> list[tuple[str | None, str]]:
     header, rows = read_table(path, kind)
-    output = column_of(path, header, _OUTPUT_COLUMNS)
     source = next((header.index(name) for name in INPUT_COLUMNS if name in header), None)
+    if source is not None and len(header) == 2:
+        output = 1 - source  # Whatever the other column is called.
+    else:
+        output = column_of(path, header, _OUTPUT_COLUMNS)
     return [(None if source is None else row[source].strip(), row[output]) for row in rows]
 
 

@@ -23,12 +23,11 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.bootstrap import FloatArray, Measure, interval, ratio
+from evaluation.bootstrap import FloatArray, Measure, ratio
 from evaluation.corpora import kind_of, load_references, read_jsonl, read_text
 from evaluation.errors import EvaluationError
 from evaluation.local import LocalModel, prompt_ids
 from evaluation.prompts import Conversation, as_conversation, is_message
-from evaluation.report import MetricResult
 
 DEFINITION = (
     "NLL: summed negative log-likelihood in nats; of a conversation, that of the answer and its\n"
@@ -107,20 +106,6 @@ def measure_perplexity(local: LocalModel, passages: Sequence[Passage]) -> list[M
         lambda sums: ratio(sums[:, 0], sums[:, 3]) / math.log(2), False,
     )  # fmt: skip
     return [*(perplexity(column) for column in (1, 2, 3)), bits]
-
-
-def as_results(measures: Sequence[Measure], resamples: int, seed: int) -> list[MetricResult]:
-    """Values with percentile bootstrap intervals over passages (windows of long texts)."""
-    results = []
-    for m in measures:
-        low, high = interval(m, resamples, seed) or (None, None)
-        results.append(
-            MetricResult(
-                metric=m.key, label=m.label, value=m.value, n=len(m.rows), ci_low=low, ci_high=high,
-                unit=m.unit, description=m.description, higher_is_better=False,
-            )
-        )  # fmt: skip
-    return results
 
 
 def _from_row(where: str, row: dict[str, object]) -> list[Passage]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.config import StrictModel
+from evaluation.bootstrap import Measure, interval
 
 
 class MetricResult(StrictModel):
@@ -19,6 +20,16 @@ class MetricResult(StrictModel):
     unit: str
     description: str
     higher_is_better: bool | None
+
+
+def result_of(measure: Measure, resamples: int, seed: int, confidence: float = 0.95) -> MetricResult:
+    """The figure of a measure with its bootstrap interval."""
+    low, high = interval(measure, resamples, seed, confidence) or (None, None)
+    return MetricResult(
+        metric=measure.key, label=measure.label, value=measure.value, n=len(measure.rows),
+        ci_low=low, ci_high=high, unit=measure.unit, description=measure.description,
+        higher_is_better=measure.higher_is_better,
+    )  # fmt: skip
 
 
 class SlotErrors(StrictModel):

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 
-from evaluation.bootstrap import Measure, compare, interval
+from evaluation.bootstrap import Measure, compare
 from evaluation.corpora import repair_encoding
 from evaluation.errors import EvaluationError, JavaError
 from evaluation.java import MeteorProcess
 from evaluation.metrics.overlap import Groups
-from evaluation.report import ComparisonResult, MetricResult, ScoreReport, SlotErrors
+from evaluation.report import ComparisonResult, ScoreReport, SlotErrors, result_of
 
 METRICS = (
     "bleu", "nist", "meteor", "rougeL", "cider", "chrf", "rouge1", "rouge2",
@@ -56,25 +56,13 @@ def score(
     _check_counts(hypotheses, references, inputs, against)
     hypotheses, repaired = repair_encoding(hypotheses)
     notes = (
-        [f"{repaired} outputs had damaged characters (such as Â£ for £), repaired as in the challenge"]
-        if repaired
-        else []
+        [f"{repaired} outputs had damaged characters (such as Â£ for £), now repaired"] if repaired else []
     )
     with ExitStack() as stack:
         meteor = _LazyMeteor(stack)
         mine = _measure(hypotheses, references, inputs, chosen, meteor)
-        results = []
-        for key in chosen:
-            if (measure := mine.measures.get(key)) is not None:
-                low_high = interval(measure, resamples, seed, confidence)
-                low, high = low_high if low_high is not None else (None, None)
-                results.append(
-                    MetricResult(
-                        metric=key, label=measure.label, value=measure.value, n=len(measure.rows),
-                        ci_low=low, ci_high=high, unit=measure.unit, description=measure.description,
-                        higher_is_better=measure.higher_is_better,
-                    )
-                )  # fmt: skip
+        ordered = [mine.measures[key] for key in chosen if key in mine.measures]
+        results = [result_of(measure, resamples, seed, confidence) for measure in ordered]
         comparison = None
         if against is not None:
             other = _measure(repair_encoding(against)[0], references, inputs, chosen, meteor)

@@ -49,7 +49,9 @@ def test_text_groups_are_separated_by_blank_lines(tmp_path: Path) -> None:
     assert single.groups == [["a"], ["b"], ["c"]]
 
 
-@pytest.mark.parametrize("text", ["x\ny", "x\ny\n", "x\r\ny\r\n", "x\ny\n\n\n", "\ufeffx\ny\n"])
+@pytest.mark.parametrize(
+    "text", ["x\ny", "x\ny\n", "x\r\ny\r\n", "x\ny\n\n\n", "\ufeffx\ny\n", "output\nx\ny\n"]
+)
 def test_outputs_one_per_line(tmp_path: Path, text: str) -> None:
     assert load_hypotheses(write(tmp_path / "h.txt", text), TWO) == ["x", "y"]
 
@@ -69,6 +71,8 @@ def test_line_separators_of_unicode_do_not_split_outputs(tmp_path: Path) -> None
         ("h.csv", 'MR,output\nname[B],"y, y"\nname[A],x\n'),
         ("h.tsv", "mr\toutput\nname[B]\ty, y\nname[A]\tx\n"),
         ("tabs.csv", "MR\tref\nname[B]\ty, y\nname[A]\tx\n"),
+        ("bare.tsv", "name[B]\ty, y\nname[A]\tx\n"),
+        ("named.csv", 'system 1,mr\n"y, y",name[B]\nx,name[A]\n'),
         ("h.jsonl", '{"input": "name[B]", "output": "y, y"}\n{"input": "name[A]", "output": "x"}\n'),
     ],
 )
@@ -83,7 +87,7 @@ def test_tables_are_matched_by_input(tmp_path: Path, name: str, text: str) -> No
         ("h.txt", "x\ny\nz\n", "3 outputs for 2 inputs"),
         ("h.csv", "mr,output\nname[A],x\nname[C],y\n", "'name[C]' is not in the references"),
         ("h.csv", "mr,output\nname[A],x\nname[A],y\n", "1 inputs appear more than once"),
-        ("h.csv", "mr,text2\nname[A],x\n", "no column called output"),
+        ("h.csv", "mr,text2,n\nname[A],x,1\n", "no column called output"),
         ("h.csv", "mr,output\nname[A],x,z\n", "row 2 has 3 columns"),
         ("h.jsonl", '{"input": 3, "output": "x"}\n', "h.jsonl:1"),
         ("h.jsonl", "{nonsense\n", "h.jsonl:1: not JSON"),
