@@ -115,7 +115,7 @@ def _render(card: Card, stats: dict[str, Any]) -> str:
         "| split | rows | distinct inputs | references per input | words (p50, p95) | vocabulary |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
         *(_split_line(name, split) for name, split in splits.items()), "",
-        "No two splits share an input (attribute lists compared as sets, other inputs by letters and digits).",
+        "No two splits share an input: attribute lists are compared as sets, the rest by letters and digits.",
         "Held-out splits that the source brings are kept as they are, duplicates included.", "",
     ]  # fmt: skip
     attributes = splits["train"]["attributes"]

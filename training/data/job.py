@@ -21,8 +21,8 @@ from training.data.duplicates import EXACT, KEEP, NEAR, mark_duplicates
 from training.data.records import TEXT
 from training.data.sources import Source, open_source
 from training.data.splits import DROPPED, TRAIN, Assignment, assign_splits
-from training.data.table import batches, build_table
 from training.data.stats import peak_memory_bytes
+from training.data.table import batches, build_table
 from training.data.write import write_splits
 
 

@@ -23,7 +23,7 @@ def write_splits(target: Path, table: Dataset, codes: np.ndarray) -> dict[str, d
 
     codes: (rows of the table,) TRAIN, DEV, TEST or DROPPED.
     """
-    splits = {}
+    splits: dict[str, dict[str, Any]] = {}
     for code, name in enumerate(SPLITS):
         rows = table.select(np.flatnonzero(codes == code))
         splits[name] = _write_rows(target / f"{name}.jsonl", rows, name)

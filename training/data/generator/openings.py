@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from training.data.generator.draft import Draft
+from training.data.generator.draft import Draft, with_article
 
 Opening = Callable[[Draft], str]
 
@@ -27,12 +27,12 @@ def _choices(draft: Draft) -> list[tuple[Opening, float]]:
         ]
     if draft.done and draft.kind is None:
         return [(_only_a_name, 1)]
-    choices: list[tuple[Opening, float]] = [
-        (_name_does, 0 if draft.done else 1 if draft.kind is None else 0.001)
-    ]
     if draft.kind is None and not draft.adjectives_left():
-        return choices
-    choices += [(_is_a, 5), (_there_is, 3), (_apposition, 3), (_invitation, 2)]
+        return [(_name_does, 1)]
+    choices: list[tuple[Opening, float]] = [
+        (_is_a, 5), (_there_is, 3), (_apposition, 3), (_invitation, 2),
+        (_name_does, 6 if draft.kind is None else 0),
+    ]  # fmt: skip
     if draft.places:
         choices.append((_place_first, 3))
     if "food" in draft.facts:
@@ -141,8 +141,6 @@ def _although(draft: Draft) -> str:
 
 def _name_does(draft: Draft) -> str:
     """The Heron serves Thai food and welcomes families."""
-    if draft.kind is not None:
-        return _is_a(draft)
     return f"{draft.name} {draft.predicate()}"
 
 
@@ -159,11 +157,12 @@ def _what_it_is(draft: Draft) -> str:
 def _only_a_name(draft: Draft) -> str:
     """The venue is called The Heron."""
     forms = (
-        "{} is a {}", "the {1} is called {0}", "there is a {1} called {0}", "the name of the {1} is {0}",
-        "this is {}",
-        "there is a {1} named {0}", "{} is the name of the {}",
+        "{name} is {a_place}", "there is {a_place} called {name}", "there is {a_place} named {name}",
+        "the {place} is called {name}", "the name of the {place} is {name}", "this is {name}",
+        "{name} is the name of the {place}",
     )  # fmt: skip
-    return draft.rng.choice(forms).format(draft.name, draft.head)
+    form = draft.rng.choice(forms)
+    return form.format(name=draft.name, place=draft.head, a_place=with_article(draft.head))
 
 
 def _bare_or_noun(draft: Draft) -> str:

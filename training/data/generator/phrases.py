@@ -25,7 +25,7 @@ class Phrases:
 _PRICES = {
     "cheap": Phrases(
         verbs=(
-            "is cheap", "has low prices", "keeps its prices low", "is easy on the wallet",
+            "is cheap", "has low prices", "keeps its prices low", "is inexpensive",
             "offers cheap meals",
         ),
         clauses=(
@@ -99,7 +99,7 @@ _RATINGS = {
             "has received low customer ratings", "is not well rated by customers",
         ),
         clauses=(
-            "customers rate {it} poorly", "customer ratings are low", "its customer rating is low",
+            "customers give {it} low ratings", "customer ratings are low", "its customer rating is low",
             "guests give {it} a low rating",
         ),
         adjectives=("poorly rated", "low-rated"),
@@ -211,12 +211,12 @@ AREAS = {
         "in the riverside area",
         "on the riverside",
     ),
-    "old town": ("in the old town", "in the old part of town", "in the heart of the old town"),
+    "old town": ("in the old town", "within the old town", "in the heart of the old town"),
     "harbour": ("by the harbour", "at the harbour", "in the harbour area", "beside the harbour"),
     "market district": (
         "in the market district",
         "in the heart of the market district",
-        "in the market area",
+        "within the market district",
     ),
 }
 NEARBY = (
