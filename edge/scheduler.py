@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class QueueFull(Exception):
-    """As many requests wait as are allowed to."""
+    """Every cache row is taken and as many requests wait as are allowed to."""
 
 
 class Stopped(Exception):
@@ -87,15 +87,13 @@ class Scheduler:
         with self._wake:
             if self._stopping or self.failed:
                 raise Stopped
-            if len(self._waiting) >= self._limits.max_waiting:
+            if self._in_flight() >= self._engine.max_sequences + self._limits.max_waiting:
                 raise QueueFull
             self._waiting.append(generation)
             self._wake.notify()
 
-    @property
-    def waiting(self) -> int:
-        """Requests without a cache row."""
-        return len(self._waiting)
+    def _in_flight(self) -> int:
+        return len(self._waiting) + len(self._reading) + len(self._running)
 
     def _work(self) -> None:
         try:
@@ -134,9 +132,9 @@ class Scheduler:
         while self._waiting and len(self._running) + len(self._reading) < self._engine.max_sequences:
             with self._wake:
                 generation = self._waiting.popleft()
+                self._reading.append(generation)
             generation.slot = self._engine.open()
             generation.started = time.perf_counter()
-            self._reading.append(generation)
             self._levels()
 
     def _read_prompt(self) -> None:
@@ -151,8 +149,9 @@ class Scheduler:
         complete = generation.read == len(generation.prompt)
         self._observer.tokens(len(chunk), int(complete))
         if complete:
-            self._reading.popleft()
-            self._running.append(generation)
+            with self._wake:
+                self._reading.popleft()
+                self._running.append(generation)
             generation.accept(logits, self._eos)
             self._after_token(generation)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from starlette.testclient import TestClient
 
 from edge.app import MAX_BODY_BYTES, EdgeApp
 from edge.chat import ChatTemplate
+from edge.generation import Generation
 from edge.metrics import EdgeMetrics
 from edge.openai import ModelFacts
+from edge.sampling import SamplingParams
 from edge.scheduler import Limits, Scheduler
 from edge.service import EdgeService
 from tests.unit.edge.edge_fakes import VOCABULARY, CountingEngine
@@ -241,6 +244,32 @@ def test_before_the_model_is_loaded_only_health_is_well() -> None:
         assert answer.headers["retry-after"]
 
 
-def test_a_chat_without_a_template_is_refused(app: EdgeApp, tmp_path: Path) -> None:
+def test_a_full_server_says_when_to_come_back(tmp_path: Path) -> None:
+    codec, engine, metrics = byte_codec(tmp_path), CountingEngine(max_sequences=1), EdgeMetrics("counter")
+    engine.gate = threading.Semaphore(0)
+    scheduler = Scheduler(engine, [], metrics, Limits(max_waiting=0))
+    service = EdgeService(
+        facts=ModelFacts("counter", 100, VOCABULARY), bundle_digest="", variant="int4", codec=codec,
+        template=None, scheduler=scheduler, metrics=metrics, request_seconds=30,
+    )  # fmt: skip
+    app = EdgeApp()
+    app.service = service
+    scheduler.start()
+    scheduler.submit(Generation([1], SamplingParams(max_tokens=1), codec.writer()))
+    answer = TestClient(app.asgi).post(PLAIN, json=body())
+    engine.gate.release()
+    scheduler.stop()
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.json()["error"]["type"] == "rate_limit_error"
+    assert "trivium_edge_refused_total" in metrics.text().decode()
+    chat = TestClient(app.asgi).post(
+        CHAT, json={"model": "counter", "messages": [{"role": "user", "content": "x"}]}
+    )
+    assert chat.status_code == 400
+    assert "no chat template" in chat.json()["error"]["message"]
+
+
+def test_a_tokenizer_without_a_template_has_none(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text("{}")
     assert ChatTemplate.read(tmp_path) is None
