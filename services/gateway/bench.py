@@ -213,7 +213,7 @@ def verdict(cells: list[Cell]) -> dict[str, Any]:
 def main(
     output: Annotated[Path | None, typer.Option(help="folder for bench.json")] = None,
     repeats: Annotated[int, typer.Option(min=3, max=50)] = 3,
-    seconds: Annotated[int, typer.Option(min=1, max=30, help="per measurement")] = 2.0,
+    seconds: Annotated[int, typer.Option(min=1, max=30, help="per measurement")] = 2,
     peer: Annotated[bool, typer.Option(help="measure vllm-router too")] = True,
     peer_command: Annotated[str | None, typer.Option(help="start another peer with this")] = None,
 ) -> None:

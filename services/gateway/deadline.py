@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Literal
 
-from services.gateway.errors import GatewayError, Unavailable, UpstreamTimeout
+from services.gateway.errors import ClientStalled, GatewayError, Unavailable, UpstreamTimeout
 
 Phase = Literal["queue", "first_token", "between_chunks", "total", "client"]
 
@@ -13,7 +13,6 @@ _TEXTS: dict[Phase, str] = {
     "first_token": "the model server sent no token in time",
     "between_chunks": "the model server stopped in the middle of its answer",
     "total": "the model server did not answer in time",
-    "client": "the client did not read the answer in time",
 }
 
 
@@ -39,4 +38,6 @@ class Deadline:
         """What to answer when the time is up."""
         if self.phase == "queue":
             return Unavailable("waited too long for a free slot; try again later", retry_after_seconds=1.0)
+        if self.phase == "client":
+            return ClientStalled("the client did not read the answer in time")
         return UpstreamTimeout(_TEXTS[self.phase])

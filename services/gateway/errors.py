@@ -2,7 +2,7 @@
 
 GatewayError
 ├── ClientError            the request is wrong: 400 BadRequest, 404 NotFound and ModelNotFound,
-│                          405 MethodNotAllowed, 408 BodyTimeout, 413 BodyTooLarge
+│                          405 MethodNotAllowed, 408 BodyTimeout and ClientStalled, 413 BodyTooLarge
 ├── Overloaded             429: the route's queue is full
 ├── Unavailable            503: no model server is ready, or the wait was too long
 │   └── Stopping           503: the gateway stops
@@ -74,6 +74,13 @@ class BodyTimeout(ClientError):
 
     status = 408
     code = "request_timeout"
+
+
+class ClientStalled(ClientError):
+    """The client stopped reading its answer."""
+
+    status = 408
+    code = "client_stalled"
 
 
 class BodyTooLarge(ClientError):

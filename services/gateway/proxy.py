@@ -36,6 +36,8 @@ from services.gateway.upstream import Headers, Upstream, UpstreamAnswer
 log = logging.getLogger(__name__)
 
 RETRY_PAUSE_SECONDS = 0.05
+FAREWELL_SECONDS = 1.0
+"""For an error to be taken by the socket: a client that does not read must not hold its request forever."""
 COUNTS_AS_FAILURE = (502, 504)
 """Statuses of a model server that open its breaker. Not 500 (one client's poison would shut out all
 others) and not 503 (a server that sheds load is doing its duty)."""
@@ -119,7 +121,11 @@ class Proxy:
     async def fail(self, reply: Reply, record: Record, exc: GatewayError) -> None:
         """Answer with `exc` and note it."""
         record.failed(exc)
-        await reply.fail(exc, record.backend.answer_headers if record.backend else [])
+        try:
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                await reply.fail(exc, record.backend.answer_headers if record.backend else [])
+        except TimeoutError:
+            log.info("the client does not read; its connection is given up")
 
     def finish(self, reply: Reply, record: Record, span: RequestSpan | None = None) -> None:
         """The request is over: metrics, event, span."""

@@ -34,6 +34,11 @@ def raw_request(gateway: GatewayProcess, content: dict[str, Any]) -> socket.sock
     return connection
 
 
+def outcomes(gateway: GatewayProcess) -> list[tuple[int, str | None]]:
+    """Status and error code of every event written so far."""
+    return [(event.status, event.error_code) for event in read_events(gateway.events)]
+
+
 async def test_official_client_works_streaming_and_not(gateway: GatewayProcess) -> None:
     async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="x", max_retries=0) as client:
         answer = await client.chat.completions.create(
@@ -85,9 +90,7 @@ def test_client_that_leaves_mid_stream_stops_the_server(
     wait_until(lambda: backend.stats()["cancelled"] == before + 1, 5)
     assert time.monotonic() - left < 2
     assert backend.stats()["active"] == 0
-    wait_until(lambda: any(event.client_disconnected for event in read_events(gateway.events)))
-    event = next(event for event in read_events(gateway.events) if event.client_disconnected)
-    assert (event.status, event.error_code) == (200, "client_disconnected")
+    wait_until(lambda: (200, "client_disconnected") in outcomes(gateway))
 
 
 def test_client_that_leaves_before_the_answer_stops_the_server(
@@ -98,7 +101,7 @@ def test_client_that_leaves_before_the_answer_stops_the_server(
     wait_until(lambda: backend.stats()["active"] == 1)
     connection.close()
     wait_until(lambda: backend.stats()["cancelled"] == before + 1, 5)
-    wait_until(lambda: any(event.status == 499 for event in read_events(gateway.events)))
+    wait_until(lambda: (499, "client_disconnected") in outcomes(gateway))
 
 
 def test_slow_client_slows_the_server_not_the_gateways_memory(
@@ -119,6 +122,17 @@ def test_slow_client_slows_the_server_not_the_gateways_memory(
             break
     connection.close()
     assert received > megabytes * 2**20
+
+
+def test_client_that_never_reads_is_given_up(tmp_path: Path, backend: BackendProcess) -> None:
+    route = {"timeouts": {"between_chunks_seconds": 0.5}}
+    with GatewayProcess(tmp_path, backend.url, route=route) as server:
+        server.wait_ready(30)
+        request = body(stream=True, fake={"tokens": 3200, "chunk_bytes": 65536})
+        with raw_request(server, request):
+            wait_until(lambda: backend.stats()["active"] == 1)
+            wait_until(lambda: backend.stats()["active"] == 0)
+            wait_until(lambda: outcomes(server) == [(200, "client_stalled")])
 
 
 @pytest.mark.parametrize("chunked", [False, True])
