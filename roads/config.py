@@ -48,7 +48,7 @@ class RoadConfig(StrictModel):
     port: Port = 0
     """0: any free port."""
     python: Path | None = None
-    """Interpreter of the server; null: for the edge `.venv-edge/bin/python` where it is there, else this one."""
+    """Of the server; null: this one, and for the edge `.venv-edge/bin/python` where it is there."""
     config: Path | None = None
     """Settings file of `server: llm`; null: its default (`services/llm/configs/cpu.yaml`)."""
     threads: NonNegativeInt = 0

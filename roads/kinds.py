@@ -32,6 +32,7 @@ class ProcessRoad(Road):
         self.base_url = f"http://{host}:{port}"
         self.artifact_bytes = artifact_bytes
         self._timeout = start_timeout_seconds
+        self.command = list(command)
         self._process = ServerProcess(command, log=log, ready_url=f"{self.base_url}/ready", env=env)
 
     def start(self) -> None:

@@ -27,7 +27,7 @@ class RoadSpec:
     road: str
     """A name in the configuration: `onprem`, `cloud`, `edge`."""
     format: str | None = None
-    """`fp32`, `bf16`, `fp16` on the vLLM roads; an ONNX variant (`fp32`, `int4`) on the edge; None: the default."""
+    """vLLM roads: `fp32`, `bf16`, `fp16`; edge: an ONNX variant (`fp32`, `int4`). None: its default."""
     public_key: Path | None = None
     """None: `keys/signing.pub` (TRIVIUM_KEYS)."""
     config: Path = DEFAULT_CONFIG

@@ -111,7 +111,7 @@ class ServerSettings(StrictModel):
         return kwargs
 
     def environment(self) -> dict[str, str]:
-        """Environment variables for the processes that run the engine: offline, silent, with the threads set."""
+        """Environment of the processes that run the engine: offline, silent, with the threads set."""
         variables = {
             "HF_HUB_OFFLINE": "1",
             "TRANSFORMERS_OFFLINE": "1",

@@ -13,6 +13,11 @@ from services.llm.asgi import App, Message, Receive, Scope, Send, answer_json, r
 from services.llm.errors import RequestError
 
 GENERATING = {"/v1/completions", "/v1/chat/completions"}
+# What of a chat request decides its prompt, and `/tokenize` takes too.
+CHAT_KEYS = (
+    "model", "messages", "add_generation_prompt", "continue_final_message", "add_special_tokens", "tools",
+    "chat_template_kwargs",
+)  # fmt: skip
 # Tokens that a chat template may put around one message; only decides when the exact count is needed.
 TEMPLATE_TOKENS_PER_MESSAGE = 16
 
@@ -64,15 +69,12 @@ class ContractApp:
     async def _prompt_tokens(self, scope: Scope, request: dict[str, Any]) -> int | None:
         """Length of the (longest) prompt by vLLM's `/tokenize`; None where vLLM refuses the prompt."""
         if "messages" in request:
-            known = ("model", "messages", "add_generation_prompt", "continue_final_message", "tools",
-                     "chat_template_kwargs", "add_special_tokens")  # fmt: skip
-            return await self._tokenize(scope, {key: request[key] for key in known if key in request})
+            return await self._tokenize(scope, {key: request[key] for key in CHAT_KEYS if key in request})
         prompt = request.get("prompt")
         if isinstance(prompt, list) and prompt and all(isinstance(token, int) for token in prompt):
             return len(prompt)
         prompts = prompt if isinstance(prompt, list) else [prompt]
-        known = ("model", "add_special_tokens")
-        common = {key: request[key] for key in known if key in request}
+        common = {key: request[key] for key in ("model", "add_special_tokens") if key in request}
         counts = [
             len(one) if isinstance(one, list) else await self._tokenize(scope, {**common, "prompt": one})
             for one in prompts

@@ -31,10 +31,12 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class Backend(Protocol):
     """A loaded engine."""
 
-    app: App
-    """Serves the API of `FORWARDED`."""
     recovers: bool
     """Whether somebody restarts a dead engine (Ray Serve does); else the server ends with it."""
+
+    @property
+    def app(self) -> App:
+        """Serves the API of `FORWARDED`."""
 
     async def healthy(self) -> bool:
         """Whether the engine can still answer."""

@@ -73,7 +73,7 @@ async def open_backend(
     from services.llm.ray_replica import BundleServer
 
     serve.start(http_options=HTTPOptions(location="NoServer"))
-    deployment = serve.deployment(BundleServer).options(name="BundleServer", **_deployment_options(settings))
+    deployment = serve.deployment(BundleServer).options(name="BundleServer", **deployment_options(settings))
     app = deployment.bind(str(bundle.path.resolve()), str(public_key) if public_key else None, settings)
     try:
         handle = await asyncio.to_thread(serve.run, app, name=APP, route_prefix=None)
@@ -82,7 +82,8 @@ async def open_backend(
     yield RayBackend(handle)
 
 
-def _deployment_options(settings: ServerSettings) -> dict[str, Any]:
+def deployment_options(settings: ServerSettings) -> dict[str, Any]:
+    """Serve options: how many replicas, where, with how many requests each."""
     worker: dict[str, float] = {"CPU": settings.ray.cpus_per_replica}
     if settings.device == "gpu":
         worker["GPU"] = 1

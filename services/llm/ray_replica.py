@@ -21,7 +21,10 @@ Start = tuple[int, list[tuple[bytes, bytes]]]
 class BundleServer:
     """Ray Serve deployment: verifies the bundle, loads it with Ray Serve LLM's engine, answers requests."""
 
-    async def __init__(self, bundle_dir: str, public_key: str | None, settings: ServerSettings) -> None:
+    # Ray Serve awaits an asynchronous constructor.
+    async def __init__(  # type: ignore[misc]
+        self, bundle_dir: str, public_key: str | None, settings: ServerSettings
+    ) -> None:
         from bundle import verify
 
         # The driver has verified its copy; this one may be on another machine.

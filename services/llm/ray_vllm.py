@@ -29,7 +29,7 @@ def llm_config(bundle: Bundle, settings: ServerSettings) -> LLMConfig:
 
 
 class NothingToDownload(CallbackBase):  # type: ignore[misc]  # untyped base
-    """The bundle lies on the machine already: spare the task per node that imports vLLM to download a model."""
+    """The bundle is on the machine already: spare the task per node that would import vLLM to download it."""
 
     async def on_before_node_init(self) -> None:
         """Called by Ray Serve LLM before it prepares the nodes."""
