@@ -11,7 +11,9 @@ from common import cli
 from training.data.cli import data
 from training.tokenizer import tokenizer
 
-app = typer.Typer(help="Data, tokenizer, pretraining, fine-tuning.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Data, tokenizer, pretraining, fine-tuning.", no_args_is_help=True, pretty_exceptions_enable=False
+)
 app.command()(data)
 app.command()(tokenizer)
 
@@ -21,7 +23,9 @@ Overrides = Annotated[
 ]
 Data = Annotated[Path | None, typer.Option(help="folder of a prepared data set, for example data/demo")]
 Output = Annotated[Path | None, typer.Option(help="run folder, for example runs/pretrain")]
-Fresh = Annotated[bool, typer.Option(help="forget an earlier run in the output folder instead of going on with it")]
+Fresh = Annotated[
+    bool, typer.Option(help="forget an earlier run in the output folder instead of going on with it")
+]
 
 
 @app.command()
@@ -57,7 +61,9 @@ def sft(
     from training.job import clear
     from training.sft import sft as run
 
-    settings = SftConfig.from_yaml(config, _with_paths(overrides, data=data, output=output, **{"from": start}))
+    settings = SftConfig.from_yaml(
+        config, _with_paths(overrides, data=data, output=output, **{"from": start})
+    )
     if fresh:
         clear(settings.output)
     run(settings)

@@ -48,7 +48,8 @@ class Progress:
 
 
 class Checkpoints:
-    """The checkpoints of one run. `identity` is what a checkpoint must share with the run that resumes from it."""
+    """The checkpoints of one run. `identity` is what a checkpoint must share with the run that resumes from
+    it."""
 
     def __init__(self, folder: Path, identity: dict[str, Any], keep: int) -> None:
         self.folder = folder
@@ -62,7 +63,8 @@ class Checkpoints:
         return found[-1].parent if found else None
 
     def save(self, progress: Progress, tensors: dict[str, Tensor]) -> Path:
-        """Write a checkpoint, then remove those beyond `keep`. Raises CheckpointError; older ones stay whole."""
+        """Write a checkpoint, then remove those beyond `keep`. Raises CheckpointError; older ones stay
+        whole."""
         path = self.folder / f"step-{progress.step:08d}"
         state = {"progress": asdict(progress), "identity": self._identity}
         try:
@@ -86,7 +88,9 @@ class Checkpoints:
             progress = Progress(**state["progress"])
             random = tensors.pop("random")
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as exc:
-            raise CheckpointError(f"{path}: cannot be read ({exc}); remove that folder to go on without it") from exc
+            raise CheckpointError(
+                f"{path}: cannot be read ({exc}); remove that folder to go on without it"
+            ) from exc
         if differences:
             raise CheckpointError(
                 f"{path}: belongs to a run with other settings ({'; '.join(differences)}); set them back, "

@@ -20,33 +20,33 @@ CONFIGS = Path(__file__).parent / "configs"
 class BatchConfig(StrictModel):
     """How texts become batches; an optimizer step sees rows x accumulate x row_tokens positions."""
 
-    row_tokens: int = Field(256, ge=8)
+    row_tokens: int = Field(default=256, ge=8)
     """Positions in a row; shorter texts share a row, longer ones are cut (pretraining) or left out (SFT)."""
-    rows: int = Field(16, ge=1)
+    rows: int = Field(default=16, ge=1)
     """Rows in a micro-batch."""
-    accumulate: int = Field(1, ge=1)
+    accumulate: int = Field(default=1, ge=1)
     """Micro-batches whose gradients are summed before a step."""
-    answers_per_prompt: int = Field(8, ge=1)
+    answers_per_prompt: int = Field(default=8, ge=1)
     """Most answers that share one copy of their prompt."""
 
 
 class EvaluationConfig(StrictModel):
     """What is measured on the dev split while training."""
 
-    every: int = Field(200, ge=1)
+    every: int = Field(default=200, ge=1)
     """Steps between two evaluations; there is always one at the end."""
-    max_batches: int = Field(20, ge=1)
+    max_batches: int = Field(default=20, ge=1)
     """Batches of the dev split that are used; always the same ones."""
-    samples: int = Field(3, ge=0)
+    samples: int = Field(default=3, ge=0)
     """Dev prompts whose greedy answers are written to samples.jsonl (only where there are prompts)."""
 
 
 class CheckpointConfig(StrictModel):
     """When the state is saved."""
 
-    every: int = Field(200, ge=1)
+    every: int = Field(default=200, ge=1)
     """Steps between two checkpoints."""
-    keep: int = Field(2, ge=1)
+    keep: int = Field(default=2, ge=1)
     """Newest checkpoints to keep."""
 
 
@@ -58,17 +58,18 @@ class JobConfig(StrictModel):
     output: Path
     """The run folder."""
     tokenizer: Path | None = None
-    """Tokenizer folder; without it that of the start model, else `<data>/tokenizer`."""
-    seed: int = Field(1, ge=0)
-    epochs: float = Field(1.0, gt=0)
-    max_steps: int | None = Field(None, ge=1)
+    """Tokenizer folder; without it that of the start model, or for a new model one trained on `data`."""
+    seed: int = Field(default=1, ge=0)
+    epochs: float = Field(default=1.0, gt=0)
+    max_steps: int | None = Field(default=None, ge=1)
     """Optimizer steps; takes the place of `epochs`."""
     precision: Precision = "auto"
     compile: Literal["auto", "always", "never"] = "auto"
-    """torch.compile; `auto` uses it where there is a C++ compiler and the run is long enough to pay for it."""
-    threads: int = Field(0, ge=0)
+    """torch.compile; `auto` uses it where there is a C++ compiler and the run is long enough to pay for
+    it."""
+    threads: int = Field(default=0, ge=0)
     """0 uses OMP_NUM_THREADS or all cores."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the residual updates that are dropped while training."""
     batch: BatchConfig = BatchConfig()
     optimizer: OptimizerConfig
@@ -88,7 +89,9 @@ class PretrainConfig(JobConfig):
     def _rows_fit_the_context(self) -> Self:
         context = resolve_model(self.model).max_position_embeddings
         if self.batch.row_tokens > context:
-            raise ValueError(f"batch.row_tokens = {self.batch.row_tokens} is beyond the model's context of {context}")
+            raise ValueError(
+                f"batch.row_tokens = {self.batch.row_tokens} is beyond the model's context of {context}"
+            )
         return self
 
 

@@ -21,7 +21,9 @@ class ProgressDisplay:
         self._first = self._done = done
         self._started = self._last_line = time.monotonic()
         terminal = sys.stderr.isatty()
-        self._bar = tqdm(total=total_steps, initial=done, desc=name, unit="step", smoothing=0.1) if terminal else None
+        self._bar = (
+            tqdm(total=total_steps, initial=done, desc=name, unit="step", smoothing=0.1) if terminal else None
+        )
 
     def step(self, loss: float, tokens_per_second: float) -> None:
         """One step is done."""

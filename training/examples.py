@@ -21,7 +21,8 @@ class ExamplesError(TriviumError):
 
 
 class ChatTokenizer:
-    """A Hugging Face tokenizer folder: ids of the special tokens, and conversations rendered by its template."""
+    """A Hugging Face tokenizer folder: ids of the special tokens, and conversations rendered by its
+    template."""
 
     def __init__(self, folder: Path) -> None:
         if not (folder / "tokenizer.json").is_file():
@@ -47,13 +48,17 @@ class ChatTokenizer:
 
     def prompt(self, messages: Sequence[dict[str, str]]) -> str:
         """The rendered conversation up to where the assistant's answer begins."""
-        text: str = self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        text: str = self._tokenizer.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=True
+        )
         return text
 
     def answer_end(self) -> str:
         """What the template writes behind an answer (`</s>`)."""
         user = {"role": "user", "content": "x"}
-        whole = self._tokenizer.apply_chat_template([user, {"role": "assistant", "content": _PROBE}], tokenize=False)
+        whole = self._tokenizer.apply_chat_template(
+            [user, {"role": "assistant", "content": _PROBE}], tokenize=False
+        )
         return str(whole.rpartition(_PROBE)[2])
 
     def plain(self, text: str) -> str:
@@ -84,7 +89,9 @@ class Examples:
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     """The JSON objects of a split file. Raises ExamplesError naming the line of a broken one."""
     if not path.parent.is_dir():
-        raise ExamplesError(f"{path.parent}: no such data set; `python -m training data --config …` makes one")
+        raise ExamplesError(
+            f"{path.parent}: no such data set; `python -m training data --config …` makes one"
+        )
     if not path.is_file():
         raise ExamplesError(f"{path}: no such file; the data set is not complete, prepare it again")
     with path.open(encoding="utf-8") as stream:
@@ -99,7 +106,8 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_answers(path: Path, tokenizer: ChatTokenizer, row_tokens: int) -> Examples:
-    """Conversations for supervised fine-tuning: every assistant message is an answer to what stands before it.
+    """Conversations for supervised fine-tuning: every assistant message is an answer to what stands before
+    it.
 
     Answers to the same prompt form one group. Raises ExamplesError where nothing is left.
     """
@@ -116,24 +124,27 @@ def read_answers(path: Path, tokenizer: ChatTokenizer, row_tokens: int) -> Examp
     end = tokenizer.answer_end()
     encoded = iter(tokenizer.encode([answer + end for _, answer in pairs]))
     groups = []
-    for prompt, many in zip(tokenizer.encode(list(answers)), answers.values(), strict=True):
-        continuations = [np.concatenate((prompt[-1:], next(encoded))) for _ in many]
-        groups.append(Group(prompt[:-1], tuple(continuations), tuple(identity for identity, _ in many)))
+    for context, many in zip(tokenizer.encode(list(answers)), answers.values(), strict=True):
+        continuations = [np.concatenate((context[-1:], next(encoded))) for _ in many]
+        groups.append(Group(context[:-1], tuple(continuations), tuple(identity for identity, _ in many)))
     return _drop_long(path, groups, row_tokens)
 
 
 def read_texts(path: Path, tokenizer: ChatTokenizer, row_tokens: int) -> Examples:
-    """Documents for pretraining: plain texts, and conversations as rendered; long ones are cut to `row_tokens`."""
+    """Documents for pretraining: plain texts, and conversations as rendered; long ones are cut to
+    `row_tokens`."""
     ids: list[str] = []
     texts: list[str] = []
     end = tokenizer.answer_end()
     for row in read_rows(path):
         ids.append(str(row.get("id", "")))
         messages = row.get("messages")
-        if messages and messages[-1]["role"] == "assistant":
+        if not messages:
+            texts.append(tokenizer.plain(row["text"]))
+        elif messages[-1]["role"] == "assistant":
             texts.append(tokenizer.prompt(messages[:-1]) + messages[-1]["content"] + end)
         else:
-            texts.append(tokenizer.plain(row.get("text") or messages[-1]["content"]))
+            texts.append(tokenizer.plain(messages[-1]["content"]))
     groups = []
     nothing = np.zeros(0, np.int32)
     for identity, document in zip(ids, tokenizer.encode(texts), strict=True):
@@ -156,7 +167,7 @@ def _drop_long(path: Path, groups: list[Group], row_tokens: int) -> Examples:
             kept.append(Group(group.context, chosen, tuple(group.ids[i] for i in fits)))
     if not kept:
         raise ExamplesError(
-            f"{path}: all {too_long} rows are longer than row_tokens = {row_tokens}: nothing is left to train on; "
-            "raise batch.row_tokens (and the model's max_position_embeddings)"
+            f"{path}: all {too_long} rows are longer than row_tokens = {row_tokens}: nothing is left to "
+            "train on; raise batch.row_tokens (and the model's max_position_embeddings)"
         )
     return Examples(kept, rows, too_long)

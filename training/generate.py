@@ -12,17 +12,16 @@ import torch
 from torch import Tensor
 
 from training.model import KeyValueCache, Llama
-from training.packing import Tokens
 
 
 @torch.inference_mode()
 def generate_greedy(
-    model: Llama, prompts: Sequence[Tokens], eos: int, max_new_tokens: int, batch_rows: int = 64
+    model: Llama, prompts: Sequence[Sequence[int]], eos: int, max_new_tokens: int, batch_rows: int = 64
 ) -> list[list[int]]:
     """The most likely continuation, token by token, of each prompt; `eos` ends it and is left out.
 
-    Prompts of similar length share a batch. The result is in the order of `prompts`. A prompt must leave room in
-    the model's context; the answer ends where the context does.
+    Prompts of similar length share a batch. The result is in the order of `prompts`. A prompt must leave
+    room in the model's context; the answer ends where the context does.
     """
     training = model.training
     model.eval()
@@ -37,12 +36,14 @@ def generate_greedy(
     return answers
 
 
-def _decode(prompts: list[Tokens], model: Llama, eos: int, max_new_tokens: int) -> list[list[int]]:
+def _decode(prompts: list[Sequence[int]], model: Llama, eos: int, max_new_tokens: int) -> list[list[int]]:
     rows, width = len(prompts), max(len(prompt) for prompt in prompts)
     room = min(max_new_tokens, model.config.max_position_embeddings - width)
     device = model.embedding.weight.device
     padded = np.zeros((rows, width), np.int64)
-    for row, prompt in enumerate(prompts):  # right-aligned, so that all rows take their next token at one place
+    for row, prompt in enumerate(
+        prompts
+    ):  # right-aligned, so that all rows take their next token at one place
         padded[row, width - len(prompt) :] = prompt
     pads = torch.tensor([width - len(prompt) for prompt in prompts], device=device)
     caches = [KeyValueCache(rows, width + room, model.config, model.embedding.weight) for _ in model.blocks]

@@ -24,12 +24,15 @@ def bf16_support() -> str | None:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return None
-    flags = next((line.split() for line in text.splitlines() if line.lower().startswith(("flags", "features"))), [])
+    flags = next(
+        (line.split() for line in text.splitlines() if line.lower().startswith(("flags", "features"))), []
+    )
     return next(iter(sorted(_BF16_FLAGS & set(flags))), None)
 
 
 def choose_dtype(precision: Precision) -> torch.dtype:
-    """The dtype to compute in; `auto` is bf16 where the hardware has it (elsewhere it is emulated and slow)."""
+    """The dtype to compute in; `auto` is bf16 where the hardware has it (elsewhere it is emulated and
+    slow)."""
     if precision == "auto":
         precision = "bf16" if bf16_support() else "fp32"
     return torch.bfloat16 if precision == "bf16" else torch.float32
@@ -50,7 +53,9 @@ def set_threads(threads: int) -> int:
 
 def can_compile() -> bool:
     """Whether torch.compile finds a C++ compiler."""
-    return torch.cuda.is_available() or any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
+    return torch.cuda.is_available() or any(
+        shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")
+    )
 
 
 def peak_rss_bytes() -> int:

@@ -1,7 +1,7 @@
 """The Hugging Face Llama layout on disk: weights, config.json, generation_config.json, tokenizer.
 
-What is written here loads in `transformers.AutoModelForCausalLM`, vLLM and the onnxruntime-genai builder. Weights
-are float32 safetensors, never pickle.
+What is written here loads in `transformers.AutoModelForCausalLM`, vLLM and the onnxruntime-genai builder.
+Weights are float32 safetensors, never pickle.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ from common.errors import TriviumError
 from common.files import atomic_folder
 from training.model import Llama, ModelConfig
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+)
 
 
 class LayoutError(TriviumError):
@@ -29,10 +34,13 @@ def to_hugging_face(weights: dict[str, Tensor], config: ModelConfig) -> dict[str
     """Our state dict under Hugging Face's names, the fused projections split; values are the same."""
     q_rows = config.num_attention_heads * config.head_dim
     kv_rows = config.num_key_value_heads * config.head_dim
-    result = {"model.embed_tokens.weight": weights["embedding.weight"], "model.norm.weight": weights["norm.weight"]}
+    result = {
+        "model.embed_tokens.weight": weights["embedding.weight"],
+        "model.norm.weight": weights["norm.weight"],
+    }
     for layer in range(config.num_hidden_layers):
         ours, theirs = f"blocks.{layer}.", f"model.layers.{layer}."
-        q, k, v = weights[f"{ours}attention.qkv.weight"].split((q_rows, kv_rows, kv_rows))
+        q, k, v = torch.split(weights[f"{ours}attention.qkv.weight"], [q_rows, kv_rows, kv_rows])
         gate, up = weights[f"{ours}gate_up.weight"].chunk(2)
         result |= {
             f"{theirs}input_layernorm.weight": weights[f"{ours}attention_norm.weight"],
@@ -50,7 +58,10 @@ def to_hugging_face(weights: dict[str, Tensor], config: ModelConfig) -> dict[str
 
 def from_hugging_face(weights: dict[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
     """The inverse of `to_hugging_face`. Raises KeyError for a missing tensor."""
-    result = {"embedding.weight": weights["model.embed_tokens.weight"], "norm.weight": weights["model.norm.weight"]}
+    result = {
+        "embedding.weight": weights["model.embed_tokens.weight"],
+        "norm.weight": weights["model.norm.weight"],
+    }
     for layer in range(config.num_hidden_layers):
         ours, theirs = f"blocks.{layer}.", f"model.layers.{layer}."
         qkv = [weights[f"{theirs}self_attn.{name}_proj.weight"] for name in "qkv"]
@@ -73,9 +84,11 @@ def save_model(
     vocabulary = weights["embedding.weight"].shape[0]
     ids = {f"{name}_token_id": number for name, number in special.items()}
     settings = {
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": vocabulary, **config.model_dump(),
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": vocabulary,
+        **config.model_dump(),
         "head_dim": config.head_dim, "hidden_act": "silu", "attention_bias": False, "mlp_bias": False,
-        "attention_dropout": 0.0, "tie_word_embeddings": True, "torch_dtype": "float32", "use_cache": True, **ids,
+        "attention_dropout": 0.0, "tie_word_embeddings": True, "torch_dtype": "float32", "use_cache": True,
+        **ids,
     }  # fmt: skip
     with atomic_folder(folder) as part:
         save_file(to_hugging_face(weights, config), part / "model.safetensors", metadata={"format": "pt"})
@@ -92,7 +105,9 @@ def load_model(folder: Path, dropout: float = 0.0) -> Llama:
         settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         tensors = load_file(folder / "model.safetensors")
     except (OSError, ValueError) as exc:
-        raise LayoutError(f"{folder}: holds no readable model (config.json, model.safetensors): {exc}") from exc
+        raise LayoutError(
+            f"{folder}: holds no readable model (config.json, model.safetensors): {exc}"
+        ) from exc
     if settings.get("model_type") != "llama" or not settings.get("tie_word_embeddings"):
         raise LayoutError(f"{folder}: only Llama models with tied embeddings can be trained on here")
     known = {key: settings[key] for key in ModelConfig.model_fields if key in settings}
@@ -101,7 +116,9 @@ def load_model(folder: Path, dropout: float = 0.0) -> Llama:
     try:
         model.load_state_dict(from_hugging_face({k: t.float() for k, t in tensors.items()}, config))
     except (KeyError, RuntimeError) as exc:
-        raise LayoutError(f"{folder}: weights do not match config.json: {' '.join(str(exc).split())}") from exc
+        raise LayoutError(
+            f"{folder}: weights do not match config.json: {' '.join(str(exc).split())}"
+        ) from exc
     return model
 
 

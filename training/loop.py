@@ -1,7 +1,8 @@
-"""The training loop. Every job (pretraining, fine-tuning and what comes later) brings an objective and runs it.
+"""The training loop. Every job (pretraining, fine-tuning and what comes later) brings an objective and runs
+it.
 
-A step: sum gradients over micro-batches, look at the norm, clip, update, log; now and then evaluate on the dev
-split and save a checkpoint. What is left out on purpose: callbacks, several optimizers, a trainer class.
+A step: sum gradients over micro-batches, look at the norm, clip, update, log; now and then evaluate on the
+dev split and save a checkpoint. What is left out on purpose: callbacks, several optimizers, a trainer class.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from training.display import ProgressDisplay
 from training.loss import cross_entropy_sum
 from training.model import Llama
 from training.optim import FlatAdamW
-from training.packing import Batch, BatchStream
+from training.packing import Batch, BatchStream, Group
 
 Objective = Callable[[Llama, Batch], Tensor]
 """The summed loss of a batch; the loop divides by the number of target tokens of the whole step."""
@@ -38,7 +39,8 @@ class TrainingDiverged(TriviumError):
 
 
 class Interrupted(TriviumError):
-    """The job was told to stop by a signal; its state is saved. The exit code is the shell's for that signal."""
+    """The job was told to stop by a signal; its state is saved. The exit code is the shell's for that
+    signal."""
 
     def __init__(self, step: int, saved: Path, signal_number: int) -> None:
         super().__init__(f"stopped after step {step}, saved as {saved}; the same command goes on from there")
@@ -63,6 +65,8 @@ class Run:
     stream: BatchStream
     dev: list[Batch]
     """Dev batches, the same at every evaluation."""
+    dev_groups: list[Group]
+    """Dev prompts with their references."""
     checkpoints: Checkpoints
     total_steps: int
     device: torch.device
@@ -74,8 +78,8 @@ class Run:
 def train(run: Run) -> None:
     """Train until `run.total_steps`; goes on from `run.progress`.
 
-    Raises TrainingDiverged for a loss that is no number, Interrupted after SIGINT or SIGTERM (state saved), and
-    CheckpointError where a checkpoint cannot be written.
+    Raises TrainingDiverged for a loss that is no number, Interrupted after SIGINT or SIGTERM (state saved),
+    and CheckpointError where a checkpoint cannot be written.
     """
     settings, progress, optimizer = run.settings, run.progress, run.optimizer
     clock = time.perf_counter() - progress.seconds
@@ -98,14 +102,22 @@ def train(run: Run) -> None:
 
             tokens = count(progress, run.stream, batches)
             speed = tokens / (time.perf_counter() - started)
-            metrics = {"step": progress.step, "loss": loss, "lr": rate, "grad_norm": norm, "tokens_per_second": speed}
+            metrics = {
+                "step": progress.step,
+                "loss": loss,
+                "lr": rate,
+                "grad_norm": norm,
+                "tokens_per_second": speed,
+            }
             display.step(loss, speed)
             last = progress.step == run.total_steps
             if last or progress.step % settings.evaluation.every == 0:
                 metrics["dev_loss"] = evaluate(run)
                 display.say(f"{run.name}: step {progress.step}, dev loss {metrics['dev_loss']:.4f}")
             progress.seconds = time.perf_counter() - clock
-            run.log({**metrics, "epoch": progress.epoch, "tokens": progress.tokens, "seconds": progress.seconds})
+            run.log(
+                {**metrics, "epoch": progress.epoch, "tokens": progress.tokens, "seconds": progress.seconds}
+            )
             if last or stop or progress.step % settings.checkpoint.every == 0:
                 saved = run.checkpoints.save(progress, optimizer.state_tensors())
                 if stop and not last:
@@ -142,8 +154,8 @@ def diverged(run: Run, loss: float, norm: float, rate: float, batches: list[Batc
     rows = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
     newest = run.checkpoints.newest()
     return TrainingDiverged(
-        f"training diverged at step {run.progress.step + 1}: loss {loss}, gradient norm {norm}, learning rate "
-        f"{rate:.2e}, rows {rows}. Weights were not updated; last checkpoint: {newest or 'none'}. "
+        f"training diverged at step {run.progress.step + 1}: loss {loss}, gradient norm {norm}, learning "
+        f"rate {rate:.2e}, rows {rows}. Weights were not updated; last checkpoint: {newest or 'none'}. "
         "Lower optimizer.lr or optimizer.clip_norm, lengthen optimizer.warmup_share, look at those rows, "
         "or try precision=fp32; then start again with --fresh"
     )

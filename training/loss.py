@@ -13,8 +13,11 @@ from torch import Tensor
 
 IGNORED = -100
 """Target of a position that carries no loss (prompt, padding)."""
-SLICE_POSITIONS = 2048
+SLICE_POSITIONS = 4096
 """Positions whose logits exist at once."""
+ROUNDING = 512
+"""Counted positions are filled up to a multiple of this, so that shapes hardly vary: oneDNN builds and keeps
+a kernel for each new one, which costs time and gigabytes."""
 
 
 def cross_entropy_sum(hidden: Tensor, output: Tensor, targets: Tensor) -> Tensor:
@@ -22,35 +25,46 @@ def cross_entropy_sum(hidden: Tensor, output: Tensor, targets: Tensor) -> Tensor
 
     hidden [N, H], output matrix [V, H], targets [N]. Only counted positions are multiplied with `output`.
     """
-    counted = targets != IGNORED
-    return _LinearCrossEntropy.apply(hidden[counted], output, targets[counted])  # type: ignore[no-any-return,no-untyped-call]
+    counted = (targets != IGNORED).nonzero().squeeze(1)
+    filling = -len(counted) % ROUNDING
+    counted = torch.cat((counted, counted.new_zeros(filling)))
+    weights = (torch.arange(len(counted), device=targets.device) < len(counted) - filling).float()
+    return _LinearCrossEntropy.apply(hidden[counted], output, targets[counted].clamp(min=0), weights)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, output: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, output: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         wants_gradient = any(ctx.needs_input_grad[:2])
         loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if wants_gradient else None
-        grad_output = torch.zeros_like(output, dtype=torch.float32) if wants_gradient else None
+        grad_output: Tensor | None = None
         for start in range(0, len(targets), SLICE_POSITIONS):
             part = slice(start, start + SLICE_POSITIONS)
-            target = targets[part, None]
+            target, weight = targets[part, None], weights[part, None]
             log_probabilities = torch.log_softmax(hidden[part] @ output.t(), dim=-1, dtype=torch.float32)
-            loss -= log_probabilities.gather(1, target).sum()
-            if grad_hidden is not None and grad_output is not None:
+            loss -= (log_probabilities.gather(1, target) * weight).sum()
+            if grad_hidden is not None:
                 # d loss / d logits = softmax - one-hot(target)
                 slope = log_probabilities.exp_()
                 slope.scatter_add_(1, target, slope.new_full(target.shape, -1.0))
-                slope = slope.to(hidden.dtype)
+                slope = (slope * weight).to(hidden.dtype)
                 grad_hidden[part] = slope @ output
-                grad_output += slope.t() @ hidden[part]
-        if grad_hidden is not None and grad_output is not None:
-            ctx.save_for_backward(grad_hidden, grad_output.to(output.dtype))
+                product = slope.t() @ hidden[part]
+                grad_output = product if grad_output is None else grad_output + product
+        if grad_hidden is not None:
+            ctx.save_for_backward(
+                grad_hidden, torch.zeros_like(output) if grad_output is None else grad_output
+            )
         return loss
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None, None]:
         (scale,) = grad_outputs
         grad_hidden, grad_output = ctx.saved_tensors
-        return grad_hidden * scale.to(grad_hidden.dtype), grad_output * scale.to(grad_output.dtype), None
+        return (
+            grad_hidden * scale.to(grad_hidden.dtype),
+            grad_output * scale.to(grad_output.dtype),
+            None,
+            None,
+        )

@@ -1,8 +1,9 @@
-"""A Llama decoder written for reading and for speed: RMSNorm, RoPE, grouped-query attention, SwiGLU, tied embeddings.
+"""A Llama decoder for reading and for speed: RMSNorm, RoPE, grouped-query attention, SwiGLU, tied embeddings.
 
-The weights convert exactly to and from the Hugging Face layout (`training/layout.py`); only the projections are
-fused here (q, k and v in one matrix; gate and up in one), because few large matrix products beat many small
-ones. Shapes in comments: B rows, T positions, H hidden size, D head size, A query heads, K key-value heads.
+The weights convert exactly to and from the Hugging Face layout (`training/layout.py`); only the projections
+are fused here (q, k and v in one matrix; gate and up in one), because few large matrix products beat many
+small ones. Shapes in comments: B rows, T positions, H hidden size, D head size, A query heads, K key-value
+heads.
 
 Sources: Touvron et al. 2023 (arXiv 2302.13971), Su et al. 2021 (RoPE, 2104.09864), Zhang and Sennrich 2019
 (RMSNorm, 1910.07467), Shazeer 2020 (SwiGLU, 2002.05202), Ainslie et al. 2023 (grouped queries, 2305.13245).
@@ -31,8 +32,8 @@ class ModelConfig(StrictModel):
     num_key_value_heads: int = Field(ge=1)
     max_position_embeddings: int = Field(ge=8)
     """The context: prompt and answer together, in tokens."""
-    rope_theta: float = Field(10_000.0, gt=0)
-    rms_norm_eps: float = Field(1e-5, gt=0)
+    rope_theta: float = Field(default=10_000.0, gt=0)
+    rms_norm_eps: float = Field(default=1e-5, gt=0)
 
     @property
     def head_dim(self) -> int:
@@ -63,7 +64,8 @@ class RMSNorm(nn.Module):
 
 
 class KeyValueCache:
-    """Keys and values of the positions seen so far, for one layer; preallocated, so that decoding never copies."""
+    """Keys and values of the positions seen so far, for one layer; preallocated, so that decoding never
+    copies."""
 
     def __init__(self, rows: int, positions: int, config: ModelConfig, like: Tensor) -> None:
         shape = (rows, positions, config.num_key_value_heads, config.head_dim)
@@ -90,8 +92,11 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.hidden_size, sum(self.heads) * self.head_dim, bias=False)
         self.out = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], visible: Tensor, cache: KeyValueCache | None) -> Tensor:
-        """[B, T, H] to [B, T, H]; `visible` is [B, T, S] and says which of S positions each one may look at."""
+    def forward(
+        self, x: Tensor, rope: tuple[Tensor, Tensor], visible: Tensor, cache: KeyValueCache | None
+    ) -> Tensor:
+        """[B, T, H] to [B, T, H]; `visible` is [B, T, S] and says which of S positions each one may look
+        at."""
         rows, length, hidden = x.shape
         q, k, v = self.qkv(x).view(rows, length, -1, self.head_dim).split(self.heads, dim=2)
         q, k = rotate(q, rope), rotate(k, rope)
@@ -138,6 +143,8 @@ class Llama(nn.Module):
         self.blocks = nn.ModuleList(Block(config, dropout) for _ in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         cos, sin = rope_table(config)
+        self.cos: Tensor
+        self.sin: Tensor
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
         self._initialise()
@@ -186,12 +193,12 @@ def rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
 def attend(q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Tensor:
     """Softmax attention: q [B, A, T, D], k and v [B, A, S, D], visible [B, T, S]; returns [B, A, T, D].
 
-    On a CPU and short rows two batched matrix products with a softmax between, fused by the compiler, are faster
-    than PyTorch's flash kernel, whose backward pass does not use the bf16 matrix units.
+    On a CPU and short rows two batched matrix products with a softmax between, fused by the compiler, are
+    faster than PyTorch's flash kernel, whose backward pass does not use the bf16 matrix units.
     """
     if q.is_cuda or k.shape[2] > 1024:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=visible[:, None])
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     # A large negative number, not -inf: a padding row that sees nothing must not become NaN.
     weights = scores.float().masked_fill(~visible[:, None], -1e30).softmax(-1)
-    return weights.to(v.dtype) @ v
+    return torch.matmul(weights.to(v.dtype), v)

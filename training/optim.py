@@ -1,8 +1,8 @@
 """AdamW over one flat float32 copy of the weights, and the learning-rate schedule.
 
-The model computes in bf16, the optimizer keeps float32 "master" weights. All trainable parameters are views of
-one flat buffer and so are their gradients: gradient norm, clipping, update and the copy back are a handful of
-operations over one long vector instead of several for each matrix.
+The model computes in bf16, the optimizer keeps float32 "master" weights. All trainable parameters are views
+of one flat buffer, and their gradients are summed in another: gradient norm, clipping, update and the copy
+back are a handful of operations over one long vector instead of several for each matrix.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ class OptimizerConfig(StrictModel):
 
     lr: float = Field(gt=0)
     """Peak learning rate."""
-    min_lr_share: float = Field(0.0, ge=0, le=1)
+    min_lr_share: float = Field(default=0.0, ge=0, le=1)
     """Share of the peak that is left at the last step."""
-    warmup_share: float = Field(0.05, ge=0, lt=1)
+    warmup_share: float = Field(default=0.05, ge=0, lt=1)
     """Share of the steps over which the rate rises from nothing."""
     schedule: Literal["cosine", "linear", "wsd"] = "cosine"
-    """Fall after warm-up; `wsd` (warm-up, stable, decay) stays at the peak until `decay_share` of the steps is left."""
-    decay_share: float = Field(0.3, gt=0, le=1)
+    """Fall after warm-up; `wsd` (warm-up, stable, decay) stays at the peak until `decay_share` of the steps
+    is left."""
+    decay_share: float = Field(default=0.3, gt=0, le=1)
     """Length of the fall of `wsd`."""
     betas: tuple[float, float] = (0.9, 0.95)
-    eps: float = Field(1e-8, gt=0)
-    weight_decay: float = Field(0.1, ge=0)
+    eps: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.1, ge=0)
     """On matrices only; norms are left alone."""
-    clip_norm: float = Field(1.0, gt=0)
+    clip_norm: float = Field(default=1.0, gt=0)
     """Gradients are scaled down to this norm."""
 
     def rate_at(self, step: int, total_steps: int) -> float:
@@ -53,7 +54,8 @@ class OptimizerConfig(StrictModel):
 
 
 class FlatAdamW:
-    """Owns the master weights of `model`'s trainable parameters, which become views of one buffer of `dtype`."""
+    """Owns the master weights of `model`'s trainable parameters, which become views of one buffer of
+    `dtype`."""
 
     def __init__(self, model: nn.Module, config: OptimizerConfig, dtype: torch.dtype) -> None:
         trainable = [p for p in model.parameters() if p.requires_grad]
@@ -61,30 +63,39 @@ class FlatAdamW:
         ordered = [p for p in trainable if p.dim() > 1] + [p for p in trainable if p.dim() <= 1]
         decayed = sum(p.numel() for p in trainable if p.dim() > 1)
         self.config = config
-        self._shapes = {name: p.shape for name, p in model.named_parameters() if p.requires_grad}
-        self._order = [name for p in ordered for name, q in model.named_parameters() if q is p]
+        names = {p: name for name, p in model.named_parameters()}
+        self._names = [names[p] for p in ordered]
         self.master = torch.cat([p.detach().float().flatten() for p in ordered])
         self.grad = torch.zeros_like(self.master)
-        same = dtype == torch.float32
-        self._weights = self.master if same else self.master.to(dtype)
-        self._micro_grad = self.grad if same else torch.zeros_like(self._weights)
-        _make_views(ordered, self._weights, self._micro_grad)
+        self._weights = self.master if dtype == torch.float32 else self.master.to(dtype)
+        self._trained = list(zip(ordered, _views(self.grad, ordered), strict=True))
+        for parameter, view in zip(ordered, _views(self._weights, ordered), strict=True):
+            parameter.data = view
         model.to(dtype)  # buffers and frozen parameters follow; the views are of this dtype already
+        self._empty = True
 
         self._parts = [self.master[:decayed], self.master[decayed:]]
         for part, grad in zip(self._parts, (self.grad[:decayed], self.grad[decayed:]), strict=True):
             part.grad = grad
         decays = (config.weight_decay, 0.0)
         self._adamw = torch.optim.AdamW(
-            [{"params": [part], "weight_decay": decay} for part, decay in zip(self._parts, decays, strict=True)],
+            [{"params": [part], "weight_decay": decay} for part, decay in zip(self._parts, decays,
+            strict=True)],
             lr=config.lr, betas=config.betas, eps=config.eps, fused=True,
         )  # fmt: skip
 
     def collect(self) -> None:
         """Add the gradients of one backward pass to the float32 sum; call after each micro-batch."""
-        if self._micro_grad is not self.grad:
-            self.grad += self._micro_grad
-            self._micro_grad.zero_()
+        for parameter, total in self._trained:
+            if parameter.grad is None:
+                if self._empty:
+                    total.zero_()
+            elif self._empty:
+                total.copy_(parameter.grad)
+            else:
+                total += parameter.grad
+            parameter.grad = None  # so that the next pass hands its result over and adds nothing
+        self._empty = False
 
     def grad_norm(self) -> float:
         """Norm of the summed gradients."""
@@ -97,14 +108,14 @@ class FlatAdamW:
         for group in self._adamw.param_groups:
             group["lr"] = rate
         self._adamw.step()
-        self.grad.zero_()
+        self._empty = True
         self._sync()
 
     def master_weights(self, model: nn.Module) -> dict[str, Tensor]:
         """The model's state dict in float32, from the master weights where it was trained."""
         result = {name: tensor.detach().float().cpu() for name, tensor in model.state_dict().items()}
-        pieces = self.master.cpu().split([self._shapes[name].numel() for name in self._order])
-        return result | {n: t.view(self._shapes[n]) for n, t in zip(self._order, pieces, strict=True)}
+        trained = [parameter for parameter, _ in self._trained]
+        return result | dict(zip(self._names, _views(self.master.cpu(), trained), strict=True))
 
     def state_tensors(self) -> dict[str, Tensor]:
         """Everything that the next step depends on."""
@@ -119,7 +130,11 @@ class FlatAdamW:
         self.master.copy_(state["master"])
         for index, part in enumerate(self._parts):
             prefix = f"adamw.{index}."
-            loaded = {key.removeprefix(prefix): value.clone() for key, value in state.items() if key.startswith(prefix)}
+            loaded = {
+                key.removeprefix(prefix): value.clone()
+                for key, value in state.items()
+                if key.startswith(prefix)
+            }
             if loaded:
                 self._adamw.state[part] = loaded
         self._sync()
@@ -129,10 +144,6 @@ class FlatAdamW:
             self._weights.copy_(self.master)
 
 
-def _make_views(parameters: list[nn.Parameter], weights: Tensor, grads: Tensor) -> None:
-    start = 0
-    for parameter in parameters:
-        end = start + parameter.numel()
-        parameter.data = weights[start:end].view(parameter.shape)
-        parameter.grad = grads[start:end].view(parameter.shape)
-        start = end
+def _views(flat: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
+    pieces = torch.split(flat, [p.numel() for p in parameters])
+    return [piece.view(p.shape) for piece, p in zip(pieces, parameters, strict=True)]

@@ -1,8 +1,8 @@
 """Put many short texts into few full rows, without any of them seeing another, and cut rows into batches.
 
-A group is one context (the prompt) with one or more continuations (its answers). Answers to the same prompt sit
-behind one copy of it, each blind to the others: on E2E, where a prompt has eight references, more than half of
-the prompt tokens need not be computed. Masks and positions make this exact: every answer gets the
+A group is one context (the prompt) with one or more continuations (its answers). Answers to the same prompt
+sit behind one copy of it, each blind to the others: on E2E, where a prompt has eight references, more than
+half of the prompt tokens need not be computed. Masks and positions make this exact: every answer gets the
 loss that it would get alone in a row (tested).
 """
 
@@ -21,6 +21,8 @@ from training.loss import IGNORED
 Tokens = npt.NDArray[np.int32]
 _WINDOW = 4096
 """Pieces that are fitted into rows together; bounds the work, and is far more than a good fit needs."""
+_GOOD_PADDING = 0.03
+"""Share of padding below which fewer rows count more than less padding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,20 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on `device`."""
-        moved = (t.to(device) for t in (self.tokens, self.positions, self.visible, self.targets))
-        return Batch(*moved, self.ids, self.real_tokens, self.target_tokens)
+        tensors = [t.to(device) for t in (self.tokens, self.positions, self.visible, self.targets)]
+        return _batch(tensors, self.ids, self.real_tokens, self.target_tokens)
 
 
-def split_into_pieces(groups: Sequence[Group], capacity: int, most: int, rng: np.random.Generator) -> list[Piece]:
-    """Deal each group's continuations, in random order, into pieces of at most `most` that fit in `capacity`."""
+def _batch(tensors: list[Tensor], ids: list[str], real_tokens: int, target_tokens: int) -> Batch:
+    tokens, positions, visible, targets = tensors
+    return Batch(tokens, positions, visible, targets, ids, real_tokens, target_tokens)
+
+
+def split_into_pieces(
+    groups: Sequence[Group], capacity: int, most: int, rng: np.random.Generator
+) -> list[Piece]:
+    """Deal each group's continuations, in random order, into pieces of at most `most` that fit in
+    `capacity`."""
     pieces: list[Piece] = []
     for index, group in enumerate(groups):
         chosen: list[int] = []
@@ -110,14 +120,29 @@ class PackedData:
     def __init__(self, groups: Sequence[Group], row_tokens: int, answers_per_prompt: int, seed: int) -> None:
         self.groups = groups
         self.row_tokens = row_tokens
-        self._answers = answers_per_prompt
         self._seed = seed
+        # Large pieces save prompt tokens but fit badly. Take the size that needs the fewest rows among those
+        # with little padding (or, where no size has little, the one with the least).
+        largest = min(answers_per_prompt, max(len(group.continuations) for group in groups))
+        shares = {most: self._try(most) for most in range(1, largest + 1)}
+        self.answers_per_prompt = min(
+            shares, key=lambda most: (max(shares[most][1], _GOOD_PADDING), shares[most][0])
+        )
 
     def epoch(self, number: int) -> list[list[Piece]]:
         """The rows of an epoch."""
+        return self._pack(number, self.answers_per_prompt)
+
+    def _pack(self, number: int, most: int) -> list[list[Piece]]:
         rng = np.random.default_rng((self._seed, number))
-        pieces = split_into_pieces(self.groups, self.row_tokens, self._answers, rng)
+        pieces = split_into_pieces(self.groups, self.row_tokens, most, rng)
         return fit_into_rows(pieces, self.row_tokens, rng)
+
+    def _try(self, most: int) -> tuple[int, float]:
+        """Rows and share of padding of the first epoch."""
+        rows = self._pack(0, most)
+        used = sum(piece.length for row in rows for piece in row)
+        return len(rows), 1 - used / (len(rows) * self.row_tokens)
 
     def batch(self, rows: Sequence[Sequence[Piece]], height: int | None = None) -> Batch:
         """Arrays for `rows`; with `height`, empty rows are added up to it (so that shapes never change)."""
@@ -144,12 +169,13 @@ class PackedData:
                     ids.append(group.ids[chosen])
                     x = end
         visible = visibility(torch.from_numpy(text), torch.from_numpy(branch))
-        arrays = (torch.from_numpy(tokens), torch.from_numpy(positions), visible, torch.from_numpy(targets))
-        return Batch(*arrays, ids, int((text > 0).sum()), int((targets != IGNORED).sum()))
+        tensors = [torch.from_numpy(tokens), torch.from_numpy(positions), visible, torch.from_numpy(targets)]
+        return _batch(tensors, ids, int((text > 0).sum()), int((targets != IGNORED).sum()))
 
 
 def visibility(text: Tensor, branch: Tensor) -> Tensor:
-    """[B, T, T] bool: i sees j of the same text that is not later and is prompt (branch 0) or i's own answer."""
+    """[B, T, T] bool: i sees j of the same text that is not later and is prompt (branch 0) or i's own
+    answer."""
     causal = torch.ones(text.shape[1], text.shape[1], dtype=torch.bool).tril()
     same_text = text[:, :, None] == text[:, None, :]
     readable = (branch[:, None, :] == 0) | (branch[:, :, None] == branch[:, None, :])
@@ -157,7 +183,8 @@ def visibility(text: Tensor, branch: Tensor) -> Tensor:
 
 
 class BatchStream:
-    """Endless batches over epochs. Its position is two numbers, so that a resumed run reads on exactly there."""
+    """Endless batches over epochs. Its position is two numbers, so that a resumed run reads on exactly
+    there."""
 
     def __init__(self, data: PackedData, rows_per_batch: int) -> None:
         self._data = data

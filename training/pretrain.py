@@ -6,14 +6,15 @@ import torch
 
 from training.config import PretrainConfig, resolve_model
 from training.examples import ChatTokenizer, read_texts
-from training.job import Task, finished_result, identity_of, run_task, summary
+from training.job import finished_result, identity_of, run_task, summary
 from training.model import Llama
+from training.prepare import Task
 from training.tokenizer import train_tokenizer
 
 
 def pretrain(settings: PretrainConfig) -> dict[str, object]:
-    """Run the job; returns its result. The tokenizer is trained too where the data set has none yet."""
-    folder = settings.tokenizer or settings.data / "tokenizer"
+    """Run the job; returns its result. The tokenizer is trained too where none is given."""
+    folder = settings.tokenizer or settings.output / "tokenizer"
     if settings.tokenizer is None and not (folder / "tokenizer.json").exists():
         train_tokenizer(settings.data, folder)
     tokenizer = ChatTokenizer(folder)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from training.config import SftConfig
 from training.examples import ChatTokenizer, read_answers
-from training.job import Task, finished_result, identity_of, run_task, summary
+from training.job import finished_result, identity_of, run_task, summary
 from training.layout import LayoutError, load_model
+from training.prepare import Task
 
 
 def sft(settings: SftConfig) -> dict[str, object]:
     """Run the job; returns its result."""
     start = settings.start / "model" if (settings.start / "model").is_dir() else settings.start
     if not (start / "model.safetensors").is_file():
-        raise LayoutError(f"{settings.start}: no model to start from; run `python -m training pretrain` first")
+        raise LayoutError(
+            f"{settings.start}: no model to start from; run `python -m training pretrain` first"
+        )
     folder = settings.tokenizer or start
     tokenizer = ChatTokenizer(folder)
     identity = identity_of("sft", settings, folder, start)

@@ -1,5 +1,5 @@
-"""Metrics of a run: `metrics.jsonl` at once, MLflow from a thread, so that neither its start nor a slow server
-holds up a training step."""
+"""Metrics of a run: `metrics.jsonl` at once, MLflow from a thread, so that neither its start nor a slow
+server holds up a training step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class MetricsFile:
     """`metrics.jsonl`, one object per logged step."""
 
     def __init__(self, path: Path, step: int) -> None:
-        """Open for appending; what an interrupted run logged after `step` is removed, for it is trained again."""
+        """Open for appending; what an interrupted run logged after `step` is removed, for it is trained
+        again."""
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         kept = [line for line in lines if _step_of(line) <= step]
         atomic_write(path, "".join(f"{line}\n" for line in kept))
@@ -39,7 +40,8 @@ class MetricsFile:
 
 
 class MlflowLogger:
-    """Sends parameters and metrics to MLflow from a daemon thread; a failure is one warning, never the job's end."""
+    """Sends parameters and metrics to MLflow from a daemon thread; a failure is one warning, never the job's
+    end."""
 
     def __init__(self, output: Path, experiment: str, parameters: Mapping[str, Any]) -> None:
         self._output = output
