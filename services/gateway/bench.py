@@ -150,13 +150,12 @@ def run_all(urls: dict[str, str], repeats: int, seconds: int) -> list[Cell]:
         measure(url, True, 4, 1)  # warm up
     runs: dict[tuple[str, bool, int], list[dict[str, float]]] = {}
     for repeat in range(repeats):
+        print(f"repeat {repeat + 1} of {repeats} …", flush=True)
         for stream, connections in situations:
             for name, url in urls.items():
-                print(f"\rrepeat {repeat + 1} of {repeats}: {name:8}", end="", flush=True)
                 runs.setdefault((name, stream, connections), []).append(
                     measure(url, stream, connections, seconds)
                 )
-    print("\r" + " " * 40 + "\r", end="")
     cells = []
     for (name, stream, connections), samples in runs.items():
         alone = statistics.median(sample["p50_us"] for sample in runs["backend", stream, connections]) / 1000
