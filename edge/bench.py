@@ -63,14 +63,14 @@ def bench(options: BenchOptions) -> dict[str, Any]:
     if options.repeats < 1 or options.new_tokens < 2 or options.prompts < 1:
         raise BenchError("--repeats and --prompts must be at least 1, --new-tokens at least 2")
     bundle = Bundle.open(options.bundle)
-    threads = options.threads or default_threads()
+    threads = {v: options.threads or default_threads(bundle.onnx_dir(v)) for v in bundle.variants}
     prompts = _prompts(bundle, options)
     speeds = _single_stream(bundle, prompts, options, threads)
     servers: list[ServerFigures] = []
     with tempfile.TemporaryDirectory(prefix="edge-bench-") as scratch:
         for variant in bundle.variants:
             print(f"server, {variant} ...", flush=True)
-            servers.append(measure_server(bundle, variant, options, threads, Path(scratch)))
+            servers.append(measure_server(bundle, variant, options, threads[variant], Path(scratch)))
     method = (
         f"greedy, {len(prompts)} golden prompts x {options.new_tokens} new tokens, "
         f"{options.repeats} interleaved repeats, median (smallest to largest)"
@@ -114,14 +114,16 @@ def _prompts(bundle: Bundle, options: BenchOptions) -> list[list[int]]:
 
 
 def _single_stream(
-    bundle: Bundle, prompts: Sequence[list[int]], options: BenchOptions, threads: int
+    bundle: Bundle, prompts: Sequence[list[int]], options: BenchOptions, threads: dict[str, int]
 ) -> list[Speed]:
     contestants: dict[str, Callable[[list[int]], None]] = {
-        PEER: _transformers(bundle, options.new_tokens, threads)
+        PEER: _transformers(bundle, options.new_tokens, options.threads or len(os.sched_getaffinity(0)))
     }
     for variant in bundle.variants:
-        contestants[f"edge {variant}"] = _edge(bundle, variant, options.new_tokens, threads)
-        contestants[f"onnxruntime-genai {variant}"] = _genai(bundle, variant, options.new_tokens, threads)
+        contestants[f"edge {variant}"] = _edge(bundle, variant, options.new_tokens, threads[variant])
+        contestants[f"onnxruntime-genai {variant}"] = _genai(
+            bundle, variant, options.new_tokens, threads[variant]
+        )
     speeds = [Speed(name) for name in contestants]
     for answer in contestants.values():  # warm-up
         answer(prompts[0])
@@ -197,7 +199,7 @@ def _genai(bundle: Bundle, variant: str, new_tokens: int, threads: int) -> Calla
     return answer
 
 
-def _machine(threads: int) -> dict[str, Any]:
+def _machine(threads: dict[str, int]) -> dict[str, Any]:
     import onnxruntime
     import torch
     import transformers

@@ -23,6 +23,8 @@ from edge.service import EdgeService
 
 log = logging.getLogger(__name__)
 
+SMALL_BYTES = 8 * 2**20
+
 
 @dataclass(frozen=True)
 class ServeOptions:
@@ -34,7 +36,7 @@ class ServeOptions:
     port: int
     public_key: Path | None = None
     threads: int = 0
-    """Threads of one model run; 0 takes the processors this process may use, at most 4."""
+    """Threads of one model run; 0 chooses by the size of the model and the machine."""
     max_sequences: int = 8
     max_waiting: int = 64
     request_seconds: float = 120.0
@@ -61,7 +63,6 @@ async def _serve(options: ServeOptions, listener: socket.socket) -> None:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=5,
-            limit_concurrency=1024,
         )
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -106,7 +107,7 @@ def load(options: ServeOptions) -> EdgeService:
     folder = bundle.onnx_dir(options.variant)
     layout = ModelLayout.read(folder)
     engine = OrtEngine(
-        layout, max_sequences=options.max_sequences, threads=options.threads or default_threads()
+        layout, max_sequences=options.max_sequences, threads=options.threads or default_threads(folder)
     )
     metrics = EdgeMetrics(bundle.model_id)
     scheduler = Scheduler(engine, layout.eos_token_ids, metrics, Limits(max_waiting=options.max_waiting))
@@ -128,9 +129,14 @@ def load(options: ServeOptions) -> EdgeService:
     return service
 
 
-def default_threads() -> int:
-    """The processors this process may use, at most 4: more do not make a small model faster."""
-    return max(1, min(4, len(os.sched_getaffinity(0))))
+def default_threads(variant: Path) -> int:
+    """One thread for small weights, else the processors this process may use, at most 4.
+
+    A small model's matrix products end before a second thread has woken up, and on a busy machine the
+    first then waits for it.
+    """
+    size = sum(path.stat().st_size for path in variant.glob("*.onnx*"))
+    return 1 if size < SMALL_BYTES else max(1, min(4, len(os.sched_getaffinity(0))))
 
 
 def check_options(options: ServeOptions) -> None:
