@@ -21,6 +21,9 @@ from tests.load.plan import Plan
 from tests.load.records import RequestRecord
 from tests.load.users import LEAD_SECONDS, OpenAIStreamUser, RunState
 
+# Ctrl-C is expected here; gevent would print a traceback line for it.
+gevent.hub.Hub.NOT_ERROR = (*gevent.hub.Hub.NOT_ERROR, KeyboardInterrupt)
+
 CONNECT_SECONDS = 30.0
 GRACE_SECONDS = 15.0
 SHARD_MESSAGE, RECORDS_MESSAGE, PROGRESS_MESSAGE = "trivium_shard", "trivium_records", "trivium_progress"

@@ -54,6 +54,7 @@ def run_scenario(scenario: Scenario, folder: Path, target: Target, output: Path)
         scenario, folder, url=url, model=target.model, headers=target.headers, inputs=target.inputs
     )
     _require_listener(url)
+    _require_folder(output)
     outcome = _drive(plan, target)
     console.end_progress()
     outcome.records.sort(key=lambda record: record.index)
@@ -88,6 +89,14 @@ def _require_listener(url: str) -> None:
         socket.create_connection((parts.hostname or "", port), timeout=5).close()
     except OSError as exc:
         raise LoadError(f"{url}: {exc.strerror or exc}; is the server up?") from exc
+
+
+def _require_folder(output: Path) -> None:
+    """Find out before the run, not after it, that its files have no place."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise LoadError(f"--output {output}: {exc.strerror or exc}") from exc
 
 
 def machine() -> dict[str, Any]:

@@ -137,6 +137,7 @@ def _client(records: Sequence[RequestRecord], clients: Sequence[dict[str, Any]])
         "processes": len(clients),
         "core_share": max(shares, default=0.0),
         "machine_share": max(hosts.values(), default=0.0),
+        "niceness": max((client["niceness"] for client in filter(None, clients)), default=0),
         "lateness": {
             "unit": "s",
             "formula": LATENESS_FORMULA,

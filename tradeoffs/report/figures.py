@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from tradeoffs.report.model import Ci95, Lane, ReportInput
-from tradeoffs.report.prices import Prices, best_sustained, cost
+from tradeoffs.report.prices import Prices, best_sustained, capacity_is_lower_bound, cost
 
 SAME_WITHIN = 0.05
 """Figures without an interval are a tie when they differ by less than this share of the best."""
@@ -194,12 +194,12 @@ def _load_tokens(lane: Lane) -> Figure | None:
 
 def _capacity(lane: Lane) -> Figure | None:
     point = best_sustained(lane)
-    return Figure(point.offered_rate, at_least=point is lane.curve[-1]) if point else None
+    return Figure(point.offered_rate, at_least=capacity_is_lower_bound(lane)) if point else None
 
 
 def _sustained_tokens(lane: Lane) -> Figure | None:
     point = best_sustained(lane)
-    return Figure(point.output_tokens_per_second, at_least=point is lane.curve[-1]) if point else None
+    return Figure(point.output_tokens_per_second, at_least=capacity_is_lower_bound(lane)) if point else None
 
 
 def _cold_start(lane: Lane) -> Figure | None:

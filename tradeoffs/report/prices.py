@@ -73,6 +73,16 @@ def best_sustained(lane: Lane) -> CurvePoint | None:
     return max((p for p in lane.curve if p.sustained), key=lambda p: p.offered_rate, default=None)
 
 
+def capacity_is_lower_bound(lane: Lane) -> bool:
+    """Whether the ladder ended (or a run was not valid) before the lane itself failed at a higher rate."""
+    best = best_sustained(lane)
+    return best is not None and not any(
+        point.saturated or (point.valid and not point.slo_attained)
+        for point in lane.curve
+        if point.offered_rate > best.offered_rate
+    )
+
+
 def cost(lane: Lane, prices: Prices) -> Cost | None:
     """What the lane costs; None where the price file leaves its road out or no throughput was measured."""
     price = prices.roads.get(lane.road)

@@ -7,7 +7,7 @@ from typing import Any
 
 from tradeoffs.report.figures import Criterion, Ranking, criteria, lane_name, rank
 from tradeoffs.report.model import Lane, LoadFigures, ReportInput, Sample
-from tradeoffs.report.prices import Cost, Prices, cost
+from tradeoffs.report.prices import Cost, Prices, capacity_is_lower_bound, cost
 from tradeoffs.report.recommend import Advice, Advisor
 from tradeoffs.report.theme import lane_colours
 
@@ -177,8 +177,8 @@ def _missing(report: ReportInput, prices: Prices) -> list[str]:
         if lane.load is not None and not lane.load.valid:
             reasons = "; ".join(lane.load.invalid_reasons)
             lines.append(f"{name}: the load run is not valid ({reasons}); its figures are not compared.")
-        if lane.curve and not lane.curve[-1].saturated:
-            lines.append(f"{name}: the ladder ended before saturation; its capacity is a lower bound.")
+        if capacity_is_lower_bound(lane):
+            lines.append(f"{name}: the ladder ended before the lane did; its capacity is a lower bound.")
         if lane.simulated:
             lines.append(
                 f"{name}: the {' and '.join(lane.simulated)} was simulated, so its latency is a model."

@@ -58,6 +58,8 @@ def load(url: str, folder: Path, *options: str, command: str = "run") -> subproc
         "arrivals": {"process": "constant", "stages": [{"rate": 15, "seconds": 2}]},
         "warmup_seconds": 0.5,
         "slo": {"ttft_ms": 500, "tpot_ms": 100, "e2e_ms": 2000},
+        # Other tests may run on the same cores: how late the client may be is tested where it is the subject.
+        "limits": {"lateness_p99_ms": 1000, "loop_lag_p99_ms": 1000},
     }
     scenario = folder / "scenario.yaml"
     scenario.write_text(json.dumps(settings))
@@ -81,12 +83,12 @@ def test_measures_what_the_server_does(fake: Fake, tmp_path: Path) -> None:
     assert measured["verdict"] == {"valid": True, "reasons": [], "slo_attained": True, "slo_missed": []}
     assert measured["complete"] == measured["offered"] == 30
     metrics = measured["metrics"]
-    # A shared machine adds, it never takes away: the median is at the delay or a little above.
-    assert DELAY <= metrics["ttft"]["p50"] < DELAY + 0.015
-    assert GAP <= metrics["tpot"]["p50"] < GAP + 0.004
+    # A shared machine adds, it never takes away: the median is at the delay or above.
+    assert DELAY <= metrics["ttft"]["p50"] < DELAY * 1.5
+    assert GAP <= metrics["tpot"]["p50"] < GAP * 1.5
     assert metrics["itl"]["n"] == 30 * (TOKENS - 1)
     whole = DELAY + GAP * (TOKENS - 1)
-    assert whole <= metrics["e2e"]["p50"] < whole + 0.060
+    assert whole <= metrics["e2e"]["p50"] < whole * 1.5
     assert measured["throughput"]["token_source"] == {"usage": 30}
     row = rows(tmp_path)[-1]
     gaps = [
@@ -157,7 +159,8 @@ def test_a_stalled_server_delays_everyone_who_came_meanwhile(tmp_path: Path) -> 
 
 
 def test_an_overloaded_client_is_no_measurement(fake: Fake, tmp_path: Path) -> None:
-    options = ("arrivals.stages=[{rate: 3000, seconds: 2}]", "max_requests=20000", "max_in_flight=900")
+    options = ("arrivals.stages=[{rate: 3000, seconds: 2}]", "max_requests=20000", "max_in_flight=900",
+               "limits.lateness_p99_ms=50")  # fmt: skip
     done = load(fake.url, tmp_path, *(word for option in options for word in ("--set", option)))
     assert done.returncode == 3, done.stdout
     assert "client: " in done.stderr
@@ -193,7 +196,7 @@ def test_the_ladder_ends_where_the_server_does(tmp_path: Path) -> None:
         (["--set", "warmup=3"], "did you mean 'warmup_seconds'"),
         (["--inputs", "none.txt"], "no such file"),
         (["--header", "oops"], "name=value"),
-        (["--workers", "1", "--bind", "nowhere"], "HOST:PORT"),
+        (["--output", "/proc/nowhere"], "--output /proc/nowhere"),
     ],
 )
 def test_bad_input_is_one_clear_line(fake: Fake, tmp_path: Path, options: list[str], says: str) -> None:
@@ -202,3 +205,9 @@ def test_bad_input_is_one_clear_line(fake: Fake, tmp_path: Path, options: list[s
     assert says in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_master_address_is_one_clear_line() -> None:
+    words = [sys.executable, "-m", "tests.load", "worker", "--master", "nowhere"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (2, "error: 'nowhere': expected HOST:PORT\n")

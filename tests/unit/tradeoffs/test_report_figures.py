@@ -71,6 +71,16 @@ def test_a_ladder_without_an_end_gives_a_lower_bound() -> None:
     assert capacity.text("onprem/fp32").startswith("≥ ")
 
 
+def test_a_ladder_that_the_client_ended_gives_a_lower_bound_too() -> None:
+    points = report_input().lanes[0].curve
+    unsound = points[3].model_copy(update={"valid": False, "slo_attained": False})
+    capacity = criteria(with_lanes(curve=[*points[:3], unsound]), load_prices())["capacity"]
+    assert capacity.figures["onprem/fp32"].at_least
+    failed = points[3].model_copy(update={"slo_attained": False})
+    capacity = criteria(with_lanes(curve=[*points[:3], failed]), load_prices())["capacity"]
+    assert not capacity.figures["onprem/fp32"].at_least
+
+
 def test_cost_is_the_arithmetic_that_it_shows() -> None:
     made, prices = report_input().lanes[0], load_prices()
     price = prices.roads["onprem"]
