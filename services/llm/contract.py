@@ -74,7 +74,9 @@ class ContractApp:
         if isinstance(prompt, list) and prompt and all(isinstance(token, int) for token in prompt):
             return len(prompt)
         prompts = prompt if isinstance(prompt, list) else [prompt]
-        common = {key: request[key] for key in ("model", "add_special_tokens") if key in request}
+        common: dict[str, Any] = {
+            key: request[key] for key in ("model", "add_special_tokens") if key in request
+        }
         counts = [
             len(one) if isinstance(one, list) else await self._tokenize(scope, {**common, "prompt": one})
             for one in prompts

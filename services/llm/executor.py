@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
 from typing import Any
+
+PR_SET_PDEATHSIG = 1
 
 
 def in_engine_process(config: Any) -> bool:
@@ -19,3 +24,12 @@ def in_engine_process(config: Any) -> bool:
         return False
     parallel.distributed_executor_backend = "uni"
     return True
+
+
+def forked_children_die_with_us() -> None:
+    """Have the kernel kill every child forked from now on when this process dies, however it dies.
+
+    vLLM's engine does not notice a parent that was killed with SIGKILL (prctl(2), PR_SET_PDEATHSIG).
+    """
+    libc = ctypes.CDLL(None)
+    os.register_at_fork(after_in_child=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))

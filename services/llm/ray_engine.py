@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bundle import Bundle
+from bundle.keys import default_public_key
 from common.processes import ServerError
 from services.llm.asgi import ClientDisconnected, Receive, Scope, Send, read_body
 from services.llm.config import MIB, ServerSettings
@@ -34,7 +35,6 @@ def cluster(settings: ServerSettings) -> Iterator[None]:
     # Read by Ray when it is imported; a private cluster's processes inherit them.
     os.environ.update(settings.environment())
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_SERVE_CONTROLLER_MAX_CONCURRENCY"] = "1000"
     import ray
     from ray import serve
 
@@ -56,7 +56,7 @@ def cluster(settings: ServerSettings) -> Iterator[None]:
         )  # fmt: skip
         yield
     finally:
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(RuntimeError, ray.exceptions.RayError):
             serve.shutdown()
         ray.shutdown()
         shutil.rmtree(session, ignore_errors=True)
@@ -74,7 +74,8 @@ async def open_backend(
 
     serve.start(http_options=HTTPOptions(location="NoServer"))
     deployment = serve.deployment(BundleServer).options(name="BundleServer", **deployment_options(settings))
-    app = deployment.bind(str(bundle.path.resolve()), str(public_key) if public_key else None, settings)
+    key = (public_key or default_public_key()).resolve()
+    app = deployment.bind(str(bundle.path.resolve()), str(key), settings)
     try:
         handle = await asyncio.to_thread(serve.run, app, name=APP, route_prefix=None)
     except RuntimeError as exc:

@@ -23,12 +23,12 @@ class BundleServer:
 
     # Ray Serve awaits an asynchronous constructor.
     async def __init__(  # type: ignore[misc]
-        self, bundle_dir: str, public_key: str | None, settings: ServerSettings
+        self, bundle_dir: str, public_key: str, settings: ServerSettings
     ) -> None:
         from bundle import verify
 
         # The driver has verified its copy; this one may be on another machine.
-        bundle = await asyncio.to_thread(verify, Path(bundle_dir), Path(public_key) if public_key else None)
+        bundle = await asyncio.to_thread(verify, Path(bundle_dir), Path(public_key))
         from services.llm.contract import ContractApp
         from services.llm.ray_vllm import OneProcessEngine, llm_config
 

@@ -71,7 +71,7 @@ async def open_backend(bundle: Bundle, settings: ServerSettings) -> AsyncIterato
     from vllm.usage.usage_lib import UsageContext
     from vllm.v1.engine.async_llm import AsyncLLM
 
-    from services.llm.executor import in_engine_process
+    from services.llm.executor import forked_children_die_with_us, in_engine_process
 
     engine_args = AsyncEngineArgs(
         model=str(bundle.model_dir), served_model_name=[bundle.model_id], **settings.engine_kwargs()
@@ -83,6 +83,7 @@ async def open_backend(bundle: Bundle, settings: ServerSettings) -> AsyncIterato
         # The engine's process then starts as a copy of this one, with vLLM imported and the pages shared.
         # Safe here: no thread of ours holds a lock that the engine takes, and torch has not computed yet.
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
+        forked_children_die_with_us()
     client = AsyncLLM.from_vllm_config(config, usage_context=UsageContext.OPENAI_API_SERVER)
     try:
         tasks = await client.get_supported_tasks()

@@ -29,7 +29,7 @@ async def test_status_headers_and_pieces_arrive_in_order() -> None:
         await asyncio.sleep(0)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    got = [item async for item in server(app).handle({"path": "/"}, b"one")]
+    got: list[Any] = [item async for item in server(app).handle({"path": "/"}, b"one")]
     assert got[0] == (201, [(b"a", b"b")])
     assert b"".join(piece for pieces in got[1:] for piece in pieces) == b"onetwo"
 

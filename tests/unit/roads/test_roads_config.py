@@ -29,10 +29,10 @@ def bundle_dir(tmp_path: Path) -> Path:
     folder = tmp_path / "bundle"
     folder.mkdir()
     entry = {"sha256": "0" * 64}
-    unknown = {"digest": "none", "licence": "none", "source": "none"}
     manifest = Manifest(
         name="tiny", version="1", base_model="none", licence="none", intended_use="test", limits=[],
-        job=Job(name="test"), data=Data(name="none", **unknown), evaluation=[], gates=[], prompt_templates=[],
+        job=Job(name="test"), evaluation=[], gates=[], prompt_templates=[],
+        data=Data(name="none", digest="none", licence="none", source="none"),
         golden=[],
         files=[
             FileEntry(path="model/model.safetensors", size=1000, **entry),
