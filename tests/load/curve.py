@@ -16,7 +16,7 @@ from tests.load.session import Target, run_scenario
 SATURATED_BELOW = 0.9
 """Complete answers per second below this share of the offered rate: the server does not keep up."""
 QUEUE_GROWTH = 5.0
-"""Median E2E above so many times the first point's: requests mostly wait."""
+"""Median E2E above so many times the first point's, and the SLO missed: requests mostly wait."""
 
 TIME_COLUMNS = {
     "ttft_intended_p50": ("TTFT p50", 10), "ttft_intended_p95": ("p95 ms", 9),
@@ -106,7 +106,7 @@ def _saturation(point: dict[str, Any], first: dict[str, Any] | None) -> str | No
     """Why this point is beyond the server's capacity; None where it is not."""
     if point["achieved_rate"] < SATURATED_BELOW * point["offered_rate"]:
         return f"the server completed {point['achieved_rate']:.2f} of {point['offered_rate']:.2f} requests/s"
-    if first and point["e2e_intended_p50"] and first["e2e_intended_p50"]:
+    if first and not point["slo_attained"] and point["e2e_intended_p50"] and first["e2e_intended_p50"]:
         growth = point["e2e_intended_p50"] / first["e2e_intended_p50"]
         if growth > QUEUE_GROWTH:
             return f"the median E2E is {growth:.1f} times the first rate's: requests queue"

@@ -23,7 +23,7 @@ METRICS: dict[str, tuple[str, Callable[[RequestRecord], float | None]]] = {
 ITL_FORMULA = "every gap between streamed chunks that carry tokens, pooled"
 LATENESS_FORMULA = "actual send − scheduled start, of every request that was sent"
 LAG_FORMULA = "overshoot of a 20 ms sleep in the client's event loop: how late it sees any event"
-TOKENS_FORMULA = "output tokens of complete answers / (last finish − first scheduled start)"
+THROUGHPUT_FORMULA = "of answers completed between the first and the last scheduled start / that time"
 
 
 def summarise(
@@ -37,7 +37,7 @@ def summarise(
     """The figures of the measured part of a run (the warm-up is left out). Times in seconds."""
     mark_good(records, objective)
     measured = [record for record in records if not record.warmup]
-    figures = _figures(measured)
+    figures = _figures(measured, records)
     client = _client(measured, clients)
     reasons = invalid_reasons(figures, client, scenario.limits, interrupted=interrupted)
     missed = misses(objective, figures["goodput"]["share"], figures["metrics"])
@@ -52,7 +52,7 @@ def summarise(
         "client": client,
         "warmup_requests": len(records) - len(measured),
         "stages": [
-            {"stage": stage, **_stage(scenario, stage), **_figures([r for r in measured if r.stage == stage])}
+            {"stage": stage, **_stage(scenario, stage), **_figures(_of_stage(measured, stage), records)}
             for stage in stages
         ] if len(stages) > 1 else [],
     }  # fmt: skip
@@ -83,7 +83,8 @@ def invalid_reasons(
     return reasons
 
 
-def _figures(records: Sequence[RequestRecord]) -> dict[str, Any]:
+def _figures(records: Sequence[RequestRecord], everyone: Sequence[RequestRecord]) -> dict[str, Any]:
+    """Of `records`; `everyone` may complete in their time too (warm-up, the stage before)."""
     offered = len(records)
     complete = [record for record in records if record.ok]
     good = sum(bool(record.good) for record in records)
@@ -101,28 +102,31 @@ def _figures(records: Sequence[RequestRecord]) -> dict[str, Any]:
         "offered_rate": _offered_rate(records),
         "goodput": {
             "share": good / offered if offered else 0.0, "n": offered, "ci95": [interval.low, interval.high],
-            "rate": good / _span(records), "formula": GOODPUT_FORMULA,
+            "rate": good / _window(records)[1], "formula": GOODPUT_FORMULA,
         },
         "errors": {
             "share": 1 - len(complete) / offered if offered else 0.0,
             "kinds": dict(kinds.most_common()),
             "examples": {kind: _example(records, kind) for kind in kinds},
         },
-        "throughput": _throughput(complete, _span(records)),
+        "throughput": _throughput(everyone, *_window(records)),
         "metrics": metrics,
     }  # fmt: skip
 
 
-def _throughput(complete: Sequence[RequestRecord], span: float) -> dict[str, Any]:
+def _throughput(records: Sequence[RequestRecord], start: float, seconds: float) -> dict[str, Any]:
+    """What the server delivered while requests were due; the drain after the last one would flatter or
+    (with time-outs) belittle it."""
+    complete = [r for r in records if r.ok and start <= (r.finished_at or 0.0) <= start + seconds]
     tokens = sum(record.output_tokens for record in complete)
     return {
-        "requests_per_second": len(complete) / span,
-        "output_tokens_per_second": tokens / span,
+        "requests_per_second": len(complete) / seconds,
+        "output_tokens_per_second": tokens / seconds,
         "output_tokens": tokens,
         "mean_output_tokens": tokens / len(complete) if complete else 0.0,
-        "span_seconds": span,
+        "seconds": seconds,
         "token_source": dict(Counter(record.token_source for record in complete)),
-        "formula": TOKENS_FORMULA,
+        "formula": THROUGHPUT_FORMULA,
     }
 
 
@@ -147,15 +151,23 @@ def _client(records: Sequence[RequestRecord], clients: Sequence[dict[str, Any]])
     }
 
 
+def _of_stage(records: Sequence[RequestRecord], stage: int) -> list[RequestRecord]:
+    return [record for record in records if record.stage == stage]
+
+
 def _stage(scenario: Scenario, number: int) -> dict[str, Any]:
     return scenario.arrivals.stages[number].model_dump() if hasattr(scenario.arrivals, "stages") else {}
 
 
-def _span(records: Sequence[RequestRecord]) -> float:
-    """First scheduled start to last finish, s; 1 where nothing was offered, so that rates are 0."""
-    ends = [max(record.finished_at or 0.0, record.intended_start) for record in records]
+def _window(records: Sequence[RequestRecord]) -> tuple[float, float]:
+    """First scheduled start, and seconds from it to the last one (to the last finish of a single moment)."""
+    if not records:
+        return 0.0, 1.0
     starts = [record.intended_start for record in records]
-    return max(max(ends) - min(starts), 1e-9) if records else 1.0
+    end = max(starts)
+    if end == min(starts):
+        end = max(record.finished_at or record.intended_start for record in records)
+    return min(starts), max(end - min(starts), 1e-9)
 
 
 def _offered_rate(records: Sequence[RequestRecord]) -> float:

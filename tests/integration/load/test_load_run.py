@@ -89,7 +89,7 @@ def test_measures_what_the_server_does(fake: Fake, tmp_path: Path) -> None:
     assert metrics["itl"]["n"] == 30 * (TOKENS - 1)
     whole = DELAY + GAP * (TOKENS - 1)
     assert whole <= metrics["e2e"]["p50"] < whole * 1.5
-    assert measured["throughput"]["token_source"] == {"usage": 30}
+    assert set(measured["throughput"]["token_source"]) == {"usage"}
     row = rows(tmp_path)[-1]
     gaps = [
         later - earlier for earlier, later in zip(row["chunk_times"], row["chunk_times"][1:], strict=False)

@@ -74,6 +74,16 @@ def test_goodput_counts_every_offered_request(kinds: list[str]) -> None:
     assert figures["metrics"]["ttft"]["n"] == len(kinds) - failures
 
 
+def test_throughput_is_what_was_delivered_while_requests_were_due() -> None:
+    """Neither the drain nor a time-out at the end stretches the time that is divided by."""
+    records = [record(index) for index in range(11)]
+    records[10].finished_at = 40.0
+    throughput = result([*records, record(3, error="timeout")])["throughput"]
+    assert throughput["seconds"] == 10
+    assert throughput["requests_per_second"] == 1.0
+    assert throughput["output_tokens"] == 110
+
+
 def test_warm_up_is_left_out() -> None:
     figures = result([record(0, warmup=True, ttft=9), record(1)])
     assert (figures["offered"], figures["warmup_requests"], figures["goodput"]["share"]) == (1, 1, 1)
