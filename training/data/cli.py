@@ -38,5 +38,6 @@ def data(
         mean = f", {references['mean']} references per input" if references["n"] else ""
         print(f"{name:<12} {split['rows']:,} rows, {split['distinct_inputs']:,} inputs{mean}")
     print(f"digest       {prepared.card.digest}")
-    peak = prepared.stats["peak_memory_bytes"] / 2**20
-    print(f"written      {prepared.path} in {prepared.stats['seconds']:.1f} s, peak memory {peak:,.0f} MiB")
+    peak = prepared.stats["peak_private_memory_bytes"] / 2**20
+    seconds = prepared.stats["seconds"]
+    print(f"written      {prepared.path} in {seconds:.1f} s, peak private memory {peak:,.0f} MiB")

@@ -18,11 +18,11 @@ from common.files import atomic_folder, atomic_path
 from training.data.card import Card, fingerprint, is_current, load_card, make_card, write_card
 from training.data.config import DataConfig, DataError
 from training.data.duplicates import EXACT, KEEP, NEAR, mark_duplicates
+from training.data.memory import watch_memory
 from training.data.records import TEXT
 from training.data.sources import Source, open_source
 from training.data.splits import DROPPED, TRAIN, Assignment, assign_splits
-from training.data.stats import peak_memory_bytes
-from training.data.table import batches, build_table
+from training.data.table import batches, build_table, keys
 from training.data.write import write_splits
 
 
@@ -52,6 +52,7 @@ def prepare(config: DataConfig, *, force: bool = False, progress: bool = True) -
         )
     config.output.mkdir(parents=True, exist_ok=True)
     with (
+        watch_memory() as memory,
         tempfile.TemporaryDirectory(dir=config.output, prefix=f".{config.name}.", suffix=".work") as work,
         tqdm(desc="data", unit=" rows", disable=None if progress else True, leave=False) as bar,
     ):
@@ -66,7 +67,7 @@ def prepare(config: DataConfig, *, force: bool = False, progress: bool = True) -
                 "stages": stages,
                 "splits": splits,
                 "seconds": round(time.monotonic() - started, 2),
-                "peak_memory_bytes": peak_memory_bytes(),
+                "peak_private_memory_bytes": memory.private_bytes,
             }
             write_card(target, card, stats)
     (config.output / f"{config.name}.quarantine.jsonl").unlink(missing_ok=True)
@@ -98,8 +99,7 @@ def _read(
 
 def _assign(config: DataConfig, table: Dataset, stages: dict[str, Any], bar: tqdm[Any]) -> Assignment:
     """The split of each row, DROPPED for duplicates and leaks, which `stages` counts."""
-    columns = table.with_format("numpy")
-    inputs, declared, groups = (np.asarray(columns[name][:]) for name in ("input", "declared", "group"))
+    inputs, declared, groups = (keys(table, name) for name in ("input", "declared", "group"))
     assignment = assign_splits(groups, declared, config.splits, config.seed)
     codes = assignment.codes
     stages["leaked"] = int((codes == DROPPED).sum())

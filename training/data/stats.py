@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import resource
-import sys
 from array import array
 from collections import Counter
 from collections.abc import Sequence
@@ -76,9 +74,3 @@ def percentiles(values: Sequence[int]) -> dict[str, float]:
         **{f"p{p}": round(float(cut), 1) for p, cut in zip(PERCENTILES, cuts, strict=True)},
         "max": int(numbers.max()),
     }
-
-
-def peak_memory_bytes() -> int:
-    """The largest resident size of this process so far, libraries included."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import xxhash
 from datasets import Dataset, Features, Value, disable_progress_bars
 from datasets.exceptions import DatasetGenerationError
@@ -73,6 +74,11 @@ def batches(table: Dataset, columns: list[str]) -> Iterator[Iterator[tuple[Any, 
     """The rows of `columns`, a batch at a time."""
     for batch in table.select_columns(columns).iter(BATCH):
         yield zip(*(batch[column] for column in columns), strict=True)
+
+
+def keys(table: Dataset, column: str) -> np.ndarray:
+    """(rows,) A column of numbers of the whole table. Indexing the data set would read the texts along."""
+    return np.asarray(table.data.column(column).to_numpy())
 
 
 def hash64(text: str) -> int:
