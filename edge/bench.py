@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from common.errors import TriviumError
 from common.files import atomic_write
 
 PEER = "transformers eager fp32"
+Contestant = Callable[[list[int]], None]
 
 
 class BenchError(TriviumError):
@@ -71,6 +73,7 @@ def bench(options: BenchOptions) -> dict[str, Any]:
         for variant in bundle.variants:
             print(f"server, {variant} ...", flush=True)
             servers.append(measure_server(bundle, variant, options, threads[variant], Path(scratch)))
+    peer = max((speed for speed in speeds if speed.name.startswith(PEER)), key=lambda speed: speed.median)
     method = (
         f"greedy, {len(prompts)} golden prompts x {options.new_tokens} new tokens, "
         f"{options.repeats} interleaved repeats, median (smallest to largest)"
@@ -83,15 +86,15 @@ def bench(options: BenchOptions) -> dict[str, Any]:
         "single_stream_tokens_per_second": {
             speed.name: {
                 "median": speed.median, "min": min(speed.values), "max": max(speed.values),
-                "n": len(speed.values), "ratio_to_peer": speed.median / speeds[0].median,
+                "n": len(speed.values), "ratio_to_peer": speed.median / peer.median,
             }
             for speed in speeds
         },
-        "peer": PEER,
+        "peer": peer.name,
         "servers": [asdict(server) for server in servers],
     }  # fmt: skip
     atomic_write(options.output, _json(result))
-    print(_table(speeds, servers, method))
+    print(_table(speeds, peer, servers, method))
     print(f"written to {options.output}")
     return result
 
@@ -116,9 +119,7 @@ def _prompts(bundle: Bundle, options: BenchOptions) -> list[list[int]]:
 def _single_stream(
     bundle: Bundle, prompts: Sequence[list[int]], options: BenchOptions, threads: dict[str, int]
 ) -> list[Speed]:
-    contestants: dict[str, Callable[[list[int]], None]] = {
-        PEER: _transformers(bundle, options.new_tokens, options.threads or len(os.sched_getaffinity(0)))
-    }
+    contestants = _transformers(bundle, options.new_tokens, options.threads)
     for variant in bundle.variants:
         contestants[f"edge {variant}"] = _edge(bundle, variant, options.new_tokens, threads[variant])
         contestants[f"onnxruntime-genai {variant}"] = _genai(
@@ -139,17 +140,18 @@ def _single_stream(
     return speeds
 
 
-def _transformers(bundle: Bundle, new_tokens: int, threads: int) -> Callable[[list[int]], None]:
+def _transformers(bundle: Bundle, new_tokens: int, threads: int) -> dict[str, Contestant]:
+    """transformers with one thread and with all: which is faster depends on the model and the machine."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    torch.set_num_threads(threads)
     model = AutoModelForCausalLM.from_pretrained(
         bundle.model_dir, dtype=torch.float32, attn_implementation="eager", local_files_only=True
     )
     model.eval()
 
-    def answer(prompt: list[int]) -> None:
+    def answer(count: int, prompt: list[int]) -> None:
+        torch.set_num_threads(count)
         ids = torch.tensor([prompt])
         with torch.inference_mode():
             made = model.generate(
@@ -158,10 +160,11 @@ def _transformers(bundle: Bundle, new_tokens: int, threads: int) -> Callable[[li
             )  # fmt: skip
         assert made.shape[1] == len(prompt) + new_tokens
 
-    return answer
+    counts = sorted({threads} if threads else {1, len(os.sched_getaffinity(0))})
+    return {f"{PEER}, threads: {count}": partial(answer, count) for count in counts}
 
 
-def _edge(bundle: Bundle, variant: str, new_tokens: int, threads: int) -> Callable[[list[int]], None]:
+def _edge(bundle: Bundle, variant: str, new_tokens: int, threads: int) -> Contestant:
     from edge.layout import ModelLayout
     from edge.ort_engine import OrtEngine
     from edge.parity import greedy
@@ -175,7 +178,7 @@ def _edge(bundle: Bundle, variant: str, new_tokens: int, threads: int) -> Callab
     return answer
 
 
-def _genai(bundle: Bundle, variant: str, new_tokens: int, threads: int) -> Callable[[list[int]], None]:
+def _genai(bundle: Bundle, variant: str, new_tokens: int, threads: int) -> Contestant:
     """onnxruntime-genai's own Generator on the same files, for comparison."""
     import json
 
@@ -218,14 +221,13 @@ def _json(result: dict[str, Any]) -> str:
     return json.dumps(result, indent=2) + "\n"
 
 
-def _table(speeds: Sequence[Speed], servers: Sequence[Any], method: str) -> str:
-    peer = speeds[0].median
+def _table(speeds: Sequence[Speed], peer: Speed, servers: Sequence[Any], method: str) -> str:
     lines = [
         "", f"Single stream, tokens/s: {method}", "",
         "| runtime | tokens/s | smallest to largest | against transformers |", "| --- | --- | --- | --- |",
         *(
             f"| {s.name} | {s.median:,.0f} | {min(s.values):,.0f} to {max(s.values):,.0f} | "
-            f"{s.median / peer:.1f}x |"
+            f"{s.median / peer.median:.1f}x |"
             for s in speeds
         ),
         "", "The server (no torch), through HTTP, streams; client on the same processors", "",

@@ -22,13 +22,14 @@ def test_it_writes_a_figure_for_everybody(
     bench(BenchOptions(tiny.path, output, Path(edge_python()), repeats=2, new_tokens=8, prompts=2))
     result = json.loads(output.read_text())
     speeds = result["single_stream_tokens_per_second"]
-    assert set(speeds) == {
-        PEER, "edge fp32", "edge int4", "onnxruntime-genai fp32", "onnxruntime-genai int4",
-    }  # fmt: skip
-    assert all(
-        speed["n"] == 2 and speed["min"] <= speed["median"] <= speed["max"] for speed in speeds.values()
-    )
-    assert speeds[PEER]["ratio_to_peer"] == 1
+    ours = {"edge fp32", "edge int4", "onnxruntime-genai fp32", "onnxruntime-genai int4"}
+    assert ours < set(speeds)
+    assert result["peer"].startswith(PEER)
+    assert all(name.startswith(PEER) for name in set(speeds) - ours)
+    for speed in speeds.values():
+        assert speed["n"] == 2
+        assert 0 < speed["min"] <= speed["median"] <= speed["max"]
+    assert speeds[result["peer"]]["ratio_to_peer"] == 1
     for server in result["servers"]:
         assert set(server["tokens_per_second"]) == {"1", "4", "8"}
         assert len(server["ready_seconds"]) == 3

@@ -9,6 +9,7 @@ import pytest
 
 from bundle import Bundle, verify
 from common.files import sha256_file
+from edge.engine import Slot
 from edge.export import VARIANTS, ExportError, build_variant, export_variants
 from edge.layout import ModelLayout
 from edge.ort_engine import OrtEngine
@@ -56,7 +57,9 @@ def test_sequences_that_share_the_cache_answer_as_if_alone(bundle: Bundle, varia
     expected = [greedy(alone, p, n, frozenset()) for p, n in zip(prompts, lengths, strict=True)]
 
     engine = OrtEngine(layout, max_sequences=3, threads=1)
-    waiting, running, answers = list(range(6)), {}, {i: [] for i in range(6)}
+    waiting = list(range(6))
+    running: dict[int, Slot] = {}
+    answers: dict[int, list[int]] = {i: [] for i in range(6)}
     while waiting or running:
         if waiting and len(running) < 3:
             number = waiting.pop(0)
@@ -73,7 +76,9 @@ def test_sequences_that_share_the_cache_answer_as_if_alone(bundle: Bundle, varia
     assert list(answers.values()) == expected
 
 
-def step(engine, running, answers, lengths) -> None:  # type: ignore[no-untyped-def]
+def step(
+    engine: OrtEngine, running: dict[int, Slot], answers: dict[int, list[int]], lengths: list[int]
+) -> None:
     """One decode step for all of `running`."""
     logits = engine.decode({slot: answers[number][-1] for number, slot in running.items()})
     for number, slot in running.items():
@@ -81,7 +86,9 @@ def step(engine, running, answers, lengths) -> None:  # type: ignore[no-untyped-
     finish(engine, running, answers, lengths)
 
 
-def finish(engine, running, answers, lengths) -> None:  # type: ignore[no-untyped-def]
+def finish(
+    engine: OrtEngine, running: dict[int, Slot], answers: dict[int, list[int]], lengths: list[int]
+) -> None:
     """Close those that have their tokens."""
     for number in [n for n in running if len(answers[n]) == lengths[n]]:
         engine.close(running.pop(number))

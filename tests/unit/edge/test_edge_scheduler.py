@@ -58,10 +58,13 @@ class Answers:
     def __init__(self, codec: TextCodec) -> None:
         self.codec = codec
 
-    def new(self, prompt: list[int], max_tokens: int = 5, **more: float) -> Generation:
+    def new(self, prompt: list[int], max_tokens: int = 5, deadline: float | None = None) -> Generation:
         done = threading.Event()
         generation = Generation(
-            prompt, SamplingParams(max_tokens=max_tokens, temperature=0), self.codec.writer(), **more
+            prompt,
+            SamplingParams(max_tokens=max_tokens, temperature=0),
+            self.codec.writer(),
+            deadline=deadline,
         )
         generation.notify = lambda: done.set() if generation.finish_reason else None
         generation.done = done  # type: ignore[attr-defined]
