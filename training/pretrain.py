@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from training.config import PretrainConfig, resolve_model
@@ -12,7 +14,7 @@ from training.prepare import Task
 from training.tokenizer import train_tokenizer
 
 
-def pretrain(settings: PretrainConfig) -> dict[str, object]:
+def pretrain(settings: PretrainConfig) -> dict[str, Any]:
     """Run the job; returns its result. The tokenizer is trained too where none is given."""
     folder = settings.tokenizer or settings.output / "tokenizer"
     if settings.tokenizer is None and not (folder / "tokenizer.json").exists():

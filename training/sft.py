@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from training.config import SftConfig
 from training.examples import ChatTokenizer, read_answers
 from training.job import finished_result, identity_of, run_task, summary
@@ -9,7 +11,7 @@ from training.layout import LayoutError, load_model
 from training.prepare import Task
 
 
-def sft(settings: SftConfig) -> dict[str, object]:
+def sft(settings: SftConfig) -> dict[str, Any]:
     """Run the job; returns its result."""
     start = settings.start / "model" if (settings.start / "model").is_dir() else settings.start
     if not (start / "model.safetensors").is_file():
