@@ -36,9 +36,15 @@ class Criterion:
     """Unit of the values as they are shown; `scale` turns the measured value into it."""
     scale: float
     digits: int
-    higher_is_better: bool
+    higher_is_better: bool | None
+    """None: a description; lanes are not ranked by it."""
     figures: dict[str, Figure]
     """Lane key → figure; lanes without a valid measurement are left out."""
+
+    @property
+    def arrow(self) -> str:
+        """The direction of better."""
+        return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
 
     def text(self, key: str) -> str:
         """The lane's value with its unit, for example `41.3 ms`; a dash where there is none."""
@@ -101,8 +107,8 @@ def lane_name(lane: Lane) -> str:
 
 
 def rank(criterion: Criterion) -> Ranking | None:
-    """Order the lanes; None where none has a figure."""
-    if not criterion.figures:
+    """Order the lanes; None where none has a figure or neither direction is better."""
+    if not criterion.figures or criterion.higher_is_better is None:
         return None
     figures = criterion.figures
     order = sorted(figures, key=lambda key: figures[key].value, reverse=criterion.higher_is_better)

@@ -80,7 +80,8 @@ class QualityMetric(StrictModel):
     n: int = Field(gt=0)
     """Inputs (distinct) that were scored."""
     unit: str = ""
-    higher_is_better: bool = True
+    higher_is_better: bool | None = True
+    """Null: a description (length, for example), neither is better."""
 
 
 class Latency(StrictModel):

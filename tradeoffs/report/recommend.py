@@ -38,6 +38,9 @@ class Advice:
     colour_of: str = ""
     """The winning lane's key, or that of the winning road's first lane; empty for a tie."""
 
+    decided: bool = True
+    """False: a road has no valid figure, so that nobody can be called best."""
+
     @property
     def basis_words(self) -> str:
         """Where the answer comes from, for a reader."""
@@ -50,6 +53,8 @@ class Advice:
         """The winners in words."""
         if not self.winners:
             return "not measured"
+        if not self.decided:
+            return f"not decided; {' = '.join(self.winners)} of those with a valid figure"
         if 2 < len(self.winners) == self.of:
             return f"no difference between {self.of} lanes"
         return " = ".join(self.winners)
@@ -82,8 +87,12 @@ class Advisor:
         single road is best at; then what was simulated."""
         wins: dict[str, list[str]] = {}
         ties: list[str] = []
+        open_needs: list[str] = []
         for answer in advice:
             need = answer.need.lower().replace(",", " of the")
+            if not answer.decided:
+                open_needs.append(need)
+                continue
             roads = {winner.split(" ")[0] for winner in answer.winners}
             if len(roads) == 1:
                 wins.setdefault(roads.pop(), []).append(need + (f" ({answer.short})" if answer.short else ""))
@@ -94,6 +103,8 @@ class Advisor:
             sentences.append(
                 ("No single road", f"is best at {_listing(ties)}: the figures cannot be told apart.")
             )
+        if open_needs:
+            sentences.append(("Not decided:", f"{_listing(open_needs)}: not every road has a valid figure."))
         simulated = sorted({_road(lane.road) for lane in self.report.lanes if "network" in lane.simulated})
         if simulated:
             sentences.append(("Simulated:", f"the network between {_listing(simulated)} and its users."))
@@ -176,7 +187,7 @@ class Advisor:
         self, need: str, question: str, ranking: Ranking | None, basis: str, note: str = ""
     ) -> Advice:
         if ranking is None:
-            return Advice(need, question, (), "", "", basis, note)
+            return Advice(need, question, (), "", "", basis, note, decided=False)
         criterion = ranking.criterion
         by_road = criterion.key == "upkeep"
         name = self._road_name if by_road else self._lane_name
@@ -191,9 +202,15 @@ class Advisor:
         roads = {self.lanes[key].road for key in ranking.best}
         rest = next((key for key in ranking.order if self.lanes[key].road not in roads), None)
         short = criterion.text(ranking.order[0]) + (f" against {criterion.text(rest)}" if rest else "")
-        colour = ranking.order[0] if len(winners) == 1 else ""
         of = len({name(key) for key in ranking.order})
-        return Advice(need, question, winners, figure, "; ".join(others), basis, note, short, of, colour)
+        absent = [lane_name(lane) for lane in self.report.lanes if lane.key not in criterion.figures]
+        if absent:
+            note = f"{note} Not compared, for want of a valid figure: {_listing(absent)}.".strip()
+        decided = {lane.road for lane in self.report.lanes} == {self.lanes[key].road for key in ranking.order}
+        colour = ranking.order[0] if len(winners) == 1 and decided else ""
+        return Advice(
+            need, question, winners, figure, "; ".join(others), basis, note, short, of, colour, decided
+        )  # fmt: skip
 
     def _lane_name(self, key: str) -> str:
         lane = self.lanes[key]

@@ -77,6 +77,33 @@ def test_the_simulated_network_is_stated_wherever_it_speaks() -> None:
     assert "simulated network" not in text
 
 
+def test_a_road_without_a_valid_figure_leaves_the_need_open() -> None:
+    """Being faster than nobody is no win."""
+    report = change(report_input(), "cloud/fp32", load=load(0.089, 0.0064, valid=False))
+    answer = advice(report)["Latency, first token"]
+    assert answer.verdict.startswith("not decided; edge int4")
+    assert "Not compared, for want of a valid figure: cloud fp32." in answer.note
+    summary = dict(view(report).summary)
+    assert "latency" not in summary["Take edge"]
+    assert "latency of the first token" in summary["Not decided:"]
+
+
+def test_a_sister_format_without_a_figure_is_named_but_decides_nothing() -> None:
+    answer = advice(change(report_input(), "edge/fp32", load=None))["Latency, first token"]
+    assert answer.winners == ("edge int4",)
+    assert answer.decided
+    assert "edge fp32" in answer.note
+
+
+def test_a_description_has_no_best() -> None:
+    words = quality(69.4, 1.9)[0].model_copy(
+        update={"key": "length", "label": "length", "higher_is_better": None}
+    )
+    made = view(change(report_input(), "edge/int4", quality=[words]))
+    assert "quality_length" not in made.rankings
+    assert made.criteria["quality_length"].arrow == ""
+
+
 def test_what_a_lane_lacks_is_said() -> None:
     report = report_input()
     bare = report.model_copy(update={"lanes": [Lane(road="edge", format="int4")], "samples": []})
