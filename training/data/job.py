@@ -14,7 +14,7 @@ import numpy as np
 from datasets import Dataset
 from tqdm import tqdm
 
-from common.files import atomic_folder, atomic_path
+from common.files import FileError, atomic_folder, atomic_path
 from training.data.card import Card, fingerprint, is_current, load_card, make_card, write_card
 from training.data.config import DataConfig, DataError
 from training.data.duplicates import EXACT, KEEP, NEAR, mark_duplicates
@@ -50,16 +50,27 @@ def prepare(config: DataConfig, *, force: bool = False, progress: bool = True) -
         return PreparedData(
             folder, load_card(folder), json.loads((folder / "stats.json").read_text()), reused=True
         )
+    try:
+        card, stats = _prepare(config, source, mark, started, progress)
+    except OSError as exc:
+        raise FileError(f"{folder}: could not be written: {exc.strerror or exc}") from exc
+    return PreparedData(folder, card, stats, reused=False)
+
+
+def _prepare(
+    config: DataConfig, source: Source, mark: str, started: float, progress: bool
+) -> tuple[Card, dict[str, Any]]:
     config.output.mkdir(parents=True, exist_ok=True)
     with (
         watch_memory() as memory,
+        # Beside the result: the Arrow files are as large as the data, and /tmp is often in memory.
         tempfile.TemporaryDirectory(dir=config.output, prefix=f".{config.name}.", suffix=".work") as work,
         tqdm(desc="data", unit=" rows", disable=None if progress else True, leave=False) as bar,
     ):
         rejected = Path(work) / "quarantine.jsonl"
         table, stages = _read(config, source, Path(work), rejected, bar)
         assignment = _assign(config, table, stages, bar)
-        with atomic_folder(folder) as target:
+        with atomic_folder(config.output / config.name) as target:
             rejected.rename(target / "quarantine.jsonl")
             splits = write_splits(target, table, assignment.codes)
             card = make_card(target, config, source, splits, mark)
@@ -71,7 +82,7 @@ def prepare(config: DataConfig, *, force: bool = False, progress: bool = True) -
             }
             write_card(target, card, stats)
     (config.output / f"{config.name}.quarantine.jsonl").unlink(missing_ok=True)
-    return PreparedData(folder, card, stats, reused=False)
+    return card, stats
 
 
 def _read(

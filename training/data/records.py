@@ -22,6 +22,7 @@ DATA_TO_TEXT = "data-to-text"
 CHAT = "chat"
 TEXT = "text"
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufeff\ufffe\uffff]")
 
 
@@ -97,11 +98,16 @@ def require_text(value: Any, what: str) -> str:
     """`value` as text. Raises BadRow where it is no text, empty, or was not UTF-8."""
     if not isinstance(value, str):
         raise BadRow("wrong columns", f"{what} is {type(value).__name__}, not text")
-    if any("\ud800" <= char <= "\udfff" for char in value):
+    if not_utf8(value):
         raise BadRow("not UTF-8", what)
     if not clean_text(value):
         raise BadRow("empty", what)
     return value
+
+
+def not_utf8(text: str) -> bool:
+    """Whether `text` holds a lone surrogate, which stands for a byte that is not UTF-8."""
+    return _SURROGATE.search(text) is not None
 
 
 def split_of(name: str) -> Split | None:

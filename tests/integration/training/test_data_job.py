@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from common.files import FileError
 from training.data import DataConfig, DataError, PreparedData, prepare
 from training.data.attributes import canonical_input
 from training.data.rows import load_split, read_rows
@@ -231,6 +232,12 @@ def test_an_unusable_source_is_one_clear_error(tmp_path: Path, source: str, mess
     full = source if source.startswith(("hf:", "no/")) else str(tmp_path / source)
     with pytest.raises(DataError, match=re.escape(message)):
         run(tmp_path, source=full)
+
+
+def test_an_output_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where the folder should be")
+    with pytest.raises(FileError, match="could not be written"):
+        run(tmp_path)
 
 
 def command(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:

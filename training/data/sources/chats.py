@@ -19,6 +19,7 @@ from training.data.records import (
     Rejected,
     Split,
     clean_text,
+    not_utf8,
     require_text,
     split_of,
 )
@@ -93,7 +94,7 @@ def _text_record(text: str, split: Split | None, place: Place, config: DataConfi
 
 
 def _parse(line: str) -> Any:
-    if any("\ud800" <= char <= "\udfff" for char in line):
+    if not_utf8(line):
         raise BadRow("not UTF-8")
     try:
         return json.loads(line)

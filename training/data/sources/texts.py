@@ -7,7 +7,17 @@ from pathlib import Path
 
 from training.data.attributes import normalise
 from training.data.config import DataConfig
-from training.data.records import TEXT, BadRow, Place, Record, Rejected, Split, clean_text, require_text
+from training.data.records import (
+    TEXT,
+    BadRow,
+    Place,
+    Record,
+    Rejected,
+    Split,
+    clean_text,
+    not_utf8,
+    require_text,
+)
 from training.data.sources.lines import read_lines
 
 
@@ -31,7 +41,7 @@ def _chunks(path: Path, config: DataConfig) -> Iterator[tuple[int, str]]:
     lines: list[str] = []
     start, size = 1, 0
     for number, line in enumerate(read_lines(path, config.max_row_chars), start=1):
-        damaged = len(line) > config.max_row_chars or any("\ud800" <= char <= "\udfff" for char in line)
+        damaged = len(line) > config.max_row_chars or not_utf8(line)
         full = size + len(line) > config.text_chunk_chars or (
             not line.strip() and size > config.text_chunk_chars // 2
         )
