@@ -22,4 +22,4 @@ lock training training evaluation export
 lock serving serving
 lock gateway gateway
 lock edge edge
-lock load load report
+lock load load

@@ -113,7 +113,7 @@ def _bundle_card(config: DemoConfig, bundle: Bundle) -> BundleCard:
 
 
 def _training(runs: dict[str, dict[str, Any]]) -> Training:
-    seconds = sum(run["seconds"] for run in runs.values())
+    seconds = sum(run["wall_seconds"] for run in runs.values())
     tokens = sum(run["tokens"] for run in runs.values())
     return Training(
         seconds=seconds,

@@ -14,6 +14,10 @@ from tradeoffs.stages import Stage, State, run_stages
 
 SERVING = ("bundle", "common", "edge", "evaluation", "observability", "roads", "services", "tests/load")
 
+Value = str | int | Path | list[str]
+DATA_KEYS = {"output": "data", "name": None}
+"""Keys of a data configuration that decide its folder, and their defaults."""
+
 
 def demo(config: DemoConfig, config_path: Path, overrides: list[str], console: Console) -> State:
     """Run what is not done yet. Raises StageError naming the stage that failed."""
@@ -24,173 +28,143 @@ def data_folder(job: JobConfig) -> Path:
     """The folder that the data command writes: `<output>/<name>` of its configuration."""
     values = read_yaml(job.config)
     changed = dict(override.split("=", 1) for override in job.set)
-    try:
-        return Path(changed.get("output", values.get("output", "data"))) / changed.get("name", values["name"])
-    except KeyError as exc:
-        raise ConfigError(f"{job.config}: key 'name' is missing") from exc
+    output, name = (changed.get(key, values.get(key, default)) for key, default in DATA_KEYS.items())
+    if not name:
+        raise ConfigError(f"{job.config}: key 'name' is missing")
+    return Path(str(output)) / str(name)
 
 
 def stages(config: DemoConfig, config_path: Path, overrides: list[str]) -> list[Stage]:
     """All stages in order. `config_path` and `overrides` are handed on to this room's own commands."""
-    mine = ("--config", str(config_path), *(text for value in overrides for text in ("--set", value)))
+    mine: dict[str, Value] = {"config": config_path, "set": overrides}
     lanes = [
         Stage(
             name=f"lane {lane.name}",
             title=f"road {lane.road}, format {lane.format}",
-            command=_python("tradeoffs", "lane", *mine, "--lane", lane.name),
+            command=_python("tradeoffs lane", lane=lane.name, **mine),
             outputs=(config.folder / "lanes" / lane.name / "lane.json",),
             inputs=(Path("tradeoffs/lane.py"), Path("tradeoffs/parity.py"), Path("roads/configs")),
             rooms=SERVING,
         )
         for lane in config.lanes
     ]
-    return [*_training(config), *_bundle(config, mine), *lanes, *_report(config, mine)]
+    return [*_data(config), *_training(config), *_bundle(config, mine), *lanes, *_report(config, mine)]
 
 
-def _training(config: DemoConfig) -> list[Stage]:
-    data, run = data_folder(config.data), config.folder
-    rooms = ("common", "training")
-    tokenizer = run / "tokenizer"
-    vocabulary = str(config.tokenizer_vocabulary)
+def _data(config: DemoConfig) -> list[Stage]:
+    data, tokenizer = data_folder(config.data), config.folder / "tokenizer"
     return [
         Stage(
-            "data",
-            "data",
-            _python("training", "data", "--config", str(config.data.config), *_sets(config.data.set)),
+            name="data",
+            title="data",
+            command=_python("training data", config=config.data.config, set=config.data.set),
             outputs=(data / "card.json",),
             inputs=(config.data.config,),
             rooms=("common", "training/data"),
         ),
         Stage(
-            "tokenizer",
-            "tokenizer",
-            _python(
-                "training",
-                "tokenizer",
-                "--data",
-                str(data),
-                "--output",
-                str(tokenizer),
-                "--vocab-size",
-                vocabulary,
+            name="tokenizer",
+            title="tokenizer",
+            command=_python(
+                "training tokenizer", data=data, output=tokenizer, vocab_size=config.tokenizer_vocabulary
             ),
             outputs=(tokenizer / "tokenizer.json",),
             inputs=(Path("training/tokenizer.py"),),
         ),
-        Stage(
-            "pretrain",
-            "pretraining",
-            _python(
-                "training",
-                "pretrain",
-                "--config",
-                str(config.pretrain.config),
-                *_sets(
-                    [
-                        f"data={data}",
-                        f"output={run / 'pretrain'}",
-                        f"tokenizer={tokenizer}",
-                        *config.pretrain.set,
-                    ]
-                ),
-            ),
-            outputs=(run / "pretrain" / "model" / "model.safetensors",),
-            inputs=(config.pretrain.config,),
-            rooms=rooms,
-            afresh=("--fresh",),
-        ),
-        Stage(
-            "sft",
-            "fine-tuning on instructions",
-            _python(
-                "training",
-                "sft",
-                "--config",
-                str(config.sft.config),
-                *_sets(
-                    [f"data={data}", f"output={run / 'sft'}", f"from={run / 'pretrain'}", *config.sft.set]
-                ),
-            ),
-            outputs=(run / "sft" / "model" / "model.safetensors",),
-            inputs=(config.sft.config,),
-            rooms=rooms,
-            afresh=("--fresh",),
-        ),
     ]
 
 
-def _bundle(config: DemoConfig, mine: tuple[str, ...]) -> list[Stage]:
-    data, run, bundle = data_folder(config.data), config.folder, bundle_folder(config)
-    evaluation = run / "evaluation"
+def _training(config: DemoConfig) -> list[Stage]:
+    data, run = data_folder(config.data), config.folder
+    jobs = [
+        ("pretrain", "pretraining", config.pretrain, f"tokenizer={run / 'tokenizer'}"),
+        ("sft", "fine-tuning on instructions", config.sft, f"from={run / 'pretrain'}"),
+    ]
     return [
         Stage(
-            "evaluate",
-            "evaluation against the gate",
-            _python("tradeoffs", "evaluate", *mine),
-            outputs=(evaluation / "metrics.json", evaluation / "gates.json"),
+            name=name,
+            title=title,
+            command=_python(
+                f"training {name}",
+                config=job.config,
+                set=[f"data={data}", f"output={run / name}", start, *job.set],
+            ),
+            outputs=(run / name / "model" / "model.safetensors",),
+            inputs=(job.config,),
+            rooms=("common", "training"),
+            afresh=("--fresh",),
+        )
+        for name, title, job, start in jobs
+    ]
+
+
+def _bundle(config: DemoConfig, mine: dict[str, Value]) -> list[Stage]:
+    data, run, bundle = data_folder(config.data), config.folder, bundle_folder(config)
+    metrics, gates = run / "evaluation" / "metrics.json", run / "evaluation" / "gates.json"
+    build = _python(
+        "bundle build",
+        "--replace",
+        model=run / "sft" / "model",
+        name=config.bundle.name,
+        version=config.bundle.version,
+        run=run / "sft",
+        data_card=data / "card.json",
+        evaluation=metrics,
+        gates=gates,
+        prompts=data / "references-dev.jsonl",
+        golden_count=config.bundle.golden_prompts,
+        max_new_tokens=config.bundle.max_new_tokens,
+    )
+    return [
+        Stage(
+            name="evaluate",
+            title="evaluation against the gate",
+            command=_python("tradeoffs evaluate", **mine),
+            outputs=(metrics, gates),
             inputs=(Path("tradeoffs/evaluate.py"),),
             rooms=("common", "evaluation"),
         ),
+        Stage("bundle", "bundle", build, outputs=(bundle / "manifest.json",), rooms=("bundle", "common")),
         Stage(
-            "bundle",
-            "bundle",
-            _python(
-                "bundle",
-                "build",
-                "--model",
-                str(run / "sft" / "model"),
-                "--name",
-                config.bundle.name,
-                "--version",
-                config.bundle.version,
-                "--run",
-                str(run / "sft"),
-                "--data-card",
-                str(data / "card.json"),
-                "--evaluation",
-                str(evaluation / "metrics.json"),
-                "--gates",
-                str(evaluation / "gates.json"),
-                "--prompts",
-                str(data / "references-dev.jsonl"),
-                "--golden-count",
-                str(config.bundle.golden_prompts),
-                "--max-new-tokens",
-                str(config.bundle.max_new_tokens),
-                "--replace",
-            ),
-            outputs=(bundle / "manifest.json",),
-            rooms=("bundle", "common"),
-        ),
-        Stage(
-            "export",
-            "export for the edge: ONNX fp32 and int4",
-            _python("edge", "export", "--bundle", str(bundle), "--variant", "fp32", "--variant", "int4"),
+            name="export",
+            title="export for the edge: ONNX fp32 and int4",
+            command=_python("edge export", bundle=bundle, variant=["fp32", "int4"]),
             outputs=(bundle / "onnx" / "fp32", bundle / "onnx" / "int4"),
             rooms=("edge",),
         ),
         Stage(
-            "sign",
-            "signature",
-            _python("bundle", "sign", str(bundle)),
+            name="sign",
+            title="signature",
+            command=_python("bundle sign", str(bundle)),
             outputs=(bundle / "signature.json",),
         ),
-        Stage("verify", "verification", _python("bundle", "verify", str(bundle)), outputs=(bundle,)),
+        Stage(
+            name="verify",
+            title="verification",
+            command=_python("bundle verify", str(bundle)),
+            outputs=(bundle,),
+            always=True,
+        ),
     ]
 
 
-def _report(config: DemoConfig, mine: tuple[str, ...]) -> list[Stage]:
+def _report(config: DemoConfig, mine: dict[str, Value]) -> list[Stage]:
     results = config.folder / "results.json"
-    command = _python("tradeoffs", "report", "--input", str(results), "--output", str(config.report))
     return [
         Stage(
-            "collect",
-            "results of all roads",
-            _python("tradeoffs", "collect", *mine),
+            name="collect",
+            title="results of all roads",
+            command=_python("tradeoffs collect", **mine),
             outputs=(results,),
             inputs=(Path("tradeoffs/collect.py"),),
         ),
-        Stage("report", "report", command, outputs=(config.report / "index.html",), always=True),
+        Stage(
+            name="report",
+            title="report",
+            command=_python("tradeoffs report", input=results, output=config.report),
+            outputs=(config.report / "index.html",),
+            always=True,
+        ),
     ]
 
 
@@ -199,9 +173,10 @@ def bundle_folder(config: DemoConfig) -> Path:
     return Path("bundles") / config.bundle.name / config.bundle.version
 
 
-def _python(*arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", *arguments)
-
-
-def _sets(values: list[str]) -> list[str]:
-    return [text for value in values for text in ("--set", value)]
+def _python(command: str, *arguments: str, **options: Value) -> tuple[str, ...]:
+    """`python -m <command> <arguments> --option value …`; a list gives its option several times."""
+    words = [sys.executable, "-m", *command.split(), *arguments]
+    for name, value in options.items():
+        for item in value if isinstance(value, list) else [value]:
+            words += [f"--{name.replace('_', '-')}", str(item)]
+    return tuple(words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from common.files import atomic_write
-from evaluation.report import as_text
+from evaluation.report import ScoreReport, as_text
 from tradeoffs import quality
 from tradeoffs.config import DemoConfig
 from tradeoffs.demo import data_folder
@@ -40,6 +40,6 @@ def evaluate(config: DemoConfig) -> None:
         )
 
 
-def _for_manifest(report: quality.ScoreReport) -> list[dict[str, object]]:
+def _for_manifest(report: ScoreReport) -> list[dict[str, object]]:
     keys = ("metric", "value", "n", "ci_low", "ci_high", "unit")
     return [{**{key: getattr(m, key) for key in keys}, "split": "dev"} for m in report.metrics]

@@ -17,7 +17,7 @@ from roads import RoadSpec, open_road
 from tradeoffs import parity, quality
 from tradeoffs.config import DemoConfig, LaneConfig, LoadConfig
 from tradeoffs.gateway import gateway_to
-from tradeoffs.report.model import CurvePoint, Lane, LoadFigures
+from tradeoffs.report.model import CurvePoint, Lane, LoadFigures, QualityMetric
 
 INVALID_RUN = 3
 """Exit code of the load harness where the client was the bottleneck or errors passed their limit."""
@@ -74,9 +74,7 @@ def measure_lane(config: DemoConfig, lane: LaneConfig, bundle_dir: Path, referen
     return LaneResult(lane=measured, bundle_digest=bundle.digest, inputs=wanted.inputs, outputs=outputs)
 
 
-def _quality(
-    outputs: list[str], wanted: quality.References, config: DemoConfig
-) -> list[quality.QualityMetric]:
+def _quality(outputs: list[str], wanted: quality.References, config: DemoConfig) -> list[QualityMetric]:
     report = quality.scored(outputs, wanted, quality.METRICS, config.quality.resamples)
     return quality.for_report(report)
 

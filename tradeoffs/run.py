@@ -42,7 +42,8 @@ def data_overrides(data: Path | None) -> list[str]:
     if not data.exists():
         raise ConfigError(f"--data {data}: no such file or folder")
     name = re.sub(r"[^a-z0-9]+", "-", data.resolve().name.split(".")[0].lower()).strip("-") or "own"
-    return [f"name={name}", f"data.set={json.dumps([f'name={name}', f'source={data}'])}"]
+    sources = json.dumps([f"name={name}", f"source={data}"])
+    return [f"name={name}", f"bundle.version={name}", f"data.set={sources}"]
 
 
 def run_demo(config_path: Path, overrides: list[str], console: Console) -> State:
