@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from datasets import Dataset
+from datasets import Dataset, disable_progress_bars
 
 from training.data.config import DataError
 from training.data.records import SPLITS
@@ -18,6 +18,7 @@ def read_rows(path: Path) -> Dataset:
     if not path.is_file() or path.stat().st_size == 0:
         state = "is empty" if path.is_file() else "is not there"
         raise DataError(f"{path}: {state}; prepare the data with `python -m training data --config FILE`")
+    disable_progress_bars()
     try:
         return Dataset.from_json(str(path))
     except (OSError, ValueError, RuntimeError) as exc:
