@@ -93,6 +93,7 @@ def build_variant(model: Path, folder: Path, variant: Variant) -> None:
             raise ExportError(f"{model}: the model builder failed: {exc} {tail or ''}".strip()) from exc
     _use_source_tokenizer(model, folder)
     _normalise_config(folder / "genai_config.json")
+    _normalise_graph(folder / "model.onnx")
 
 
 def _use_source_tokenizer(model: Path, folder: Path) -> None:
@@ -106,6 +107,15 @@ def _use_source_tokenizer(model: Path, folder: Path) -> None:
 def _normalise_config(path: Path) -> None:
     config = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _normalise_graph(path: Path) -> None:
+    """The builder stamps the graph with the git commit of whatever repository it is run in; take that out."""
+    import onnx
+
+    graph = onnx.load(str(path), load_external_data=False)
+    graph.producer_version = graph.producer_version.partition("+")[0]
+    path.write_bytes(graph.SerializeToString(deterministic=True))
 
 
 @contextlib.contextmanager
