@@ -28,7 +28,7 @@ from common.files import atomic_write
 from training import hardware
 from training.config import resolve_model
 from training.layout import load_model, save_model
-from training.loop import next_token_loss
+from training.loop import next_token_loss, take_step
 from training.model import Llama, ModelConfig
 from training.optim import FlatAdamW, OptimizerConfig
 from training.packing import BatchStream, Group, PackedData
@@ -72,29 +72,29 @@ def matmul_peak(dtype: torch.dtype, seconds: float = 2.0) -> float:
 
 
 class OurLoop:
-    """Steps of our loop (without logging and evaluation) on dense rows."""
+    """Steps of our loop on dense rows."""
 
     name = "trivium"
 
-    def __init__(self, folder: Path, rows: list[Tensor], batch_rows: int, dtype: torch.dtype) -> None:
-        self._model = load_model(folder)
+    def __init__(
+        self, folder: Path, rows: list[Tensor], batch_rows: int, dtype: torch.dtype, compiled: bool
+    ) -> None:
+        self.model = load_model(folder)
         groups = [
             Group(np.zeros(0, np.int32), (row.numpy().astype(np.int32),), (str(i),))
             for i, row in enumerate(rows)
         ]
         self._stream = BatchStream(PackedData(groups, len(rows[0]) - 1, 1, seed=1), batch_rows)
-        self._optimizer = FlatAdamW(self._model, OptimizerConfig(lr=RATE), dtype)
-        if hardware.can_compile():
-            self._model.compile(dynamic=False)
+        self._optimizer = FlatAdamW(self.model, OptimizerConfig(lr=RATE), dtype)
+        if compiled:
+            self.model.compile(dynamic=False)
 
-    def run(self, steps: int) -> None:
-        """Train for `steps` steps."""
+    def run(self, steps: int) -> float:
+        """Train for `steps` steps; returns seconds."""
+        started = time.perf_counter()
         for _ in range(steps):
-            batch = self._stream.next()
-            loss = next_token_loss(self._model, batch) / batch.target_tokens
-            loss.backward()  # type: ignore[no-untyped-call]
-            self._optimizer.collect()
-            self._optimizer.update(RATE, self._optimizer.grad_norm())
+            take_step(self.model, next_token_loss, self._optimizer, [self._stream.next()], RATE)
+        return time.perf_counter() - started
 
 
 class TransformersTrainer:
@@ -105,19 +105,14 @@ class TransformersTrainer:
     def __init__(self, folder: Path, rows: list[Tensor], batch_rows: int, dtype: torch.dtype) -> None:
         from transformers import AutoModelForCausalLM
 
-        self._model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
+        self.model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
         # Trainer shifts the labels itself: a row of T + 1 ids would be T + 1 positions, ours are T.
         self._rows = [{"input_ids": row[:-1], "labels": row[:-1]} for row in rows]
         self._batch_rows = batch_rows
         self._bf16 = dtype == torch.bfloat16
 
-    def run(self, steps: int) -> None:
-        """Train for `steps` steps; the Trainer is made anew each time, its loop alone is timed by the
-        caller."""
-        self.trainer(steps).train()
-
-    def trainer(self, steps: int) -> Any:
-        """A Trainer that logs, evaluates and saves nothing."""
+    def run(self, steps: int) -> float:
+        """Train for `steps` steps, no logging or saving; returns the seconds that Trainer itself counts."""
         from transformers import Trainer, TrainingArguments
 
         arguments = TrainingArguments(
@@ -126,7 +121,8 @@ class TransformersTrainer:
             logging_strategy="no", save_strategy="no", report_to=[], disable_tqdm=True,
             dataloader_num_workers=0,
         )  # fmt: skip
-        return Trainer(model=self._model, args=arguments, train_dataset=self._rows)
+        trainer = Trainer(model=self.model, args=arguments, train_dataset=self._rows)
+        return float(trainer.train().metrics["train_runtime"])
 
 
 def measure(contenders: list[Any], steps: int, rounds: int, tokens_per_step: int) -> list[Contender]:
@@ -139,9 +135,7 @@ def measure(contenders: list[Any], steps: int, rounds: int, tokens_per_step: int
     speeds: list[list[float]] = [[] for _ in contenders]
     for _ in range(rounds):
         for contender, speed in zip(contenders, speeds, strict=True):
-            started = time.perf_counter()
-            contender.run(steps)
-            speed.append(steps * tokens_per_step / (time.perf_counter() - started))
+            speed.append(steps * tokens_per_step / contender.run(steps))
     return [Contender(c.name, w, s) for c, w, s in zip(contenders, warmups, speeds, strict=True)]
 
 
@@ -151,6 +145,9 @@ def bench(
     row_tokens: Annotated[int, typer.Option(help="positions in a row", min=8)] = 256,
     steps: Annotated[int, typer.Option(help="steps in a round", min=1)] = 10,
     rounds: Annotated[int, typer.Option(help="rounds of each", min=3)] = 5,
+    compile: Annotated[
+        bool, typer.Option(help="torch.compile for our loop, where there is a compiler")
+    ] = True,
     threads: Annotated[int, typer.Option(help="0: OMP_NUM_THREADS or all cores", min=0)] = 0,
     output: Annotated[Path, typer.Option(help="JSON file to write")] = Path("reports/bench/train.json"),
 ) -> None:
@@ -163,13 +160,16 @@ def bench(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "model"
         save_model(folder, llama.state_dict(), config, Path(name), {"bos": 1, "eos": 2, "pad": 0})
-        contenders = [kind(folder, data, rows, dtype) for kind in (OurLoop, TransformersTrainer)]
+        compiled = compile and hardware.can_compile()
+        contenders = [
+            OurLoop(folder, data, rows, dtype, compiled), TransformersTrainer(folder, data, rows, dtype)
+        ]  # fmt: skip
         ours, theirs = measure(contenders, steps, rounds, rows * row_tokens)
     peak, flops = matmul_peak(dtype), flops_per_token(config, llama.parameter_count(), row_tokens)
     ratios = [a / b for a, b in zip(ours.tokens_per_second, theirs.tokens_per_second, strict=True)]
     result = {
         "model": model, "parameters": llama.parameter_count(), "rows": rows, "row_tokens": row_tokens,
-        "steps_per_round": steps, "rounds": rounds, "threads": count,
+        "steps_per_round": steps, "rounds": rounds, "compiled": compiled, "threads": count,
         "dtype": str(dtype).removeprefix("torch."),
         "bf16_unit": hardware.bf16_support(), "torch": torch.__version__,
         "contenders": [asdict(c) | {"median": c.median} for c in (ours, theirs)],

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from common.config import StrictModel
 from common.errors import ConfigError
@@ -84,15 +84,6 @@ class PretrainConfig(JobConfig):
 
     model: str | ModelConfig = "nano"
     """A size (`training/configs/model-<size>.yaml`) or the sizes themselves."""
-
-    @model_validator(mode="after")
-    def _rows_fit_the_context(self) -> Self:
-        context = resolve_model(self.model).max_position_embeddings
-        if self.batch.row_tokens > context:
-            raise ValueError(
-                f"batch.row_tokens = {self.batch.row_tokens} is beyond the model's context of {context}"
-            )
-        return self
 
 
 class SftConfig(JobConfig):

@@ -57,7 +57,9 @@ def run_task(task: Task, identity: dict[str, Any]) -> dict[str, Any]:
     """Train or go on from the last checkpoint; write model, metrics and result; returns the result."""
     settings, output = task.settings, task.settings.output
     checkpoints = Checkpoints(output / "checkpoints", identity, settings.checkpoint.keep)
+    started = time.perf_counter()
     run, facts = prepare(task, checkpoints)
+    facts["setup_seconds"] = time.perf_counter() - started  # reading, tokenizing, packing, compiling
     (output / "result.json").unlink(missing_ok=True)  # of an earlier run with other settings
     atomic_write(output / "config.json", json.dumps({"identity": identity, "facts": facts}, indent=2) + "\n")
     metrics = MetricsFile(output / "metrics.jsonl", run.progress.step)

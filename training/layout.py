@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -86,7 +87,9 @@ def save_model(
     settings = {
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": vocabulary,
         **config.model_dump(),
-        "head_dim": config.head_dim, "hidden_act": "silu", "attention_bias": False, "mlp_bias": False,
+        "head_dim": config.head_dim, "hidden_act": "silu",
+        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+        "attention_bias": False, "mlp_bias": False,
         "attention_dropout": 0.0, "tie_word_embeddings": True, "torch_dtype": "float32", "use_cache": True,
         **ids,
     }  # fmt: skip
@@ -108,10 +111,7 @@ def load_model(folder: Path, dropout: float = 0.0) -> Llama:
         raise LayoutError(
             f"{folder}: holds no readable model (config.json, model.safetensors): {exc}"
         ) from exc
-    if settings.get("model_type") != "llama" or not settings.get("tie_word_embeddings"):
-        raise LayoutError(f"{folder}: only Llama models with tied embeddings can be trained on here")
-    known = {key: settings[key] for key in ModelConfig.model_fields if key in settings}
-    config = ModelConfig.from_dict(known, str(folder / "config.json"))
+    config = _read_config(settings, folder)
     model = Llama(config, settings["vocab_size"], dropout)
     try:
         model.load_state_dict(from_hugging_face({k: t.float() for k, t in tensors.items()}, config))
@@ -120,6 +120,28 @@ def load_model(folder: Path, dropout: float = 0.0) -> Llama:
             f"{folder}: weights do not match config.json: {' '.join(str(exc).split())}"
         ) from exc
     return model
+
+
+def _read_config(settings: dict[str, Any], folder: Path) -> ModelConfig:
+    rope = settings.get("rope_parameters") or settings.get("rope_scaling") or {}
+    ours = {
+        "model_type": settings.get("model_type") == "llama",
+        "tie_word_embeddings": bool(settings.get("tie_word_embeddings")),
+        "attention_bias": not settings.get("attention_bias"),
+        "mlp_bias": not settings.get("mlp_bias"),
+        "rope_parameters": rope.get("rope_type", "default") == "default",
+    }
+    other = [key for key, same in ours.items() if not same]
+    if other:
+        values = ", ".join(f"{key} {settings.get(key)}" for key in other)
+        raise LayoutError(
+            f"{folder}: cannot be trained on here ({values}); needed is a Llama with tied embeddings, plain "
+            "rotary positions and no biases"
+        )
+    known = {key: settings[key] for key in ModelConfig.model_fields if key in settings}
+    if "rope_theta" in rope:
+        known["rope_theta"] = rope["rope_theta"]
+    return ModelConfig.from_dict(known, str(folder / "config.json"))
 
 
 def _write_json(path: Path, values: dict[str, object]) -> None:

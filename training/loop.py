@@ -1,5 +1,4 @@
-"""The training loop. Every job (pretraining, fine-tuning and what comes later) brings an objective and runs
-it.
+"""The training loop. Every job (pretraining, fine-tuning, what comes later) brings an objective and runs it.
 
 A step: sum gradients over micro-batches, look at the norm, clip, update, log; now and then evaluate on the
 dev split and save a checkpoint. What is left out on purpose: callbacks, several optimizers, a trainer class.
@@ -38,9 +37,12 @@ class TrainingDiverged(TriviumError):
     """Loss or gradients are no longer finite numbers."""
 
 
+class NothingToLearn(TriviumError):
+    """A step has no position that carries a loss."""
+
+
 class Interrupted(TriviumError):
-    """The job was told to stop by a signal; its state is saved. The exit code is the shell's for that
-    signal."""
+    """The job was told to stop by a signal; its state is saved. The exit code is the shell's for it."""
 
     def __init__(self, step: int, saved: Path, signal_number: int) -> None:
         super().__init__(f"stopped after step {step}, saved as {saved}; the same command goes on from there")
@@ -81,47 +83,54 @@ def train(run: Run) -> None:
     Raises TrainingDiverged for a loss that is no number, Interrupted after SIGINT or SIGTERM (state saved),
     and CheckpointError where a checkpoint cannot be written.
     """
-    settings, progress, optimizer = run.settings, run.progress, run.optimizer
+    settings, progress = run.settings, run.progress
     clock = time.perf_counter() - progress.seconds
     with stop_signals() as stop, ProgressDisplay(run.name, run.total_steps, progress.step) as display:
         while progress.step < run.total_steps:
             started = time.perf_counter()
             batches = [run.stream.next().to(run.device) for _ in range(settings.batch.accumulate)]
-            targets = sum(batch.target_tokens for batch in batches)
-            loss = 0.0
-            for batch in batches:
-                part = run.objective(run.model, batch) / targets
-                part.backward()  # type: ignore[no-untyped-call]
-                optimizer.collect()
-                loss += part.item()
-            norm = optimizer.grad_norm()
             rate = settings.optimizer.rate_at(progress.step, run.total_steps)
+            loss, norm = take_step(run.model, run.objective, run.optimizer, batches, rate)
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 raise diverged(run, loss, norm, rate, batches)
-            optimizer.update(rate, norm)
 
             tokens = count(progress, run.stream, batches)
             speed = tokens / (time.perf_counter() - started)
-            metrics = {
-                "step": progress.step,
-                "loss": loss,
-                "lr": rate,
-                "grad_norm": norm,
-                "tokens_per_second": speed,
-            }
+            metrics = {"step": progress.step, "tokens": progress.tokens, "loss": loss, "lr": rate}
+            metrics |= {"epoch": progress.epoch, "grad_norm": norm, "tokens_per_second": speed}
             display.step(loss, speed)
             last = progress.step == run.total_steps
             if last or progress.step % settings.evaluation.every == 0:
                 metrics["dev_loss"] = evaluate(run)
                 display.say(f"{run.name}: step {progress.step}, dev loss {metrics['dev_loss']:.4f}")
             progress.seconds = time.perf_counter() - clock
-            run.log(
-                {**metrics, "epoch": progress.epoch, "tokens": progress.tokens, "seconds": progress.seconds}
-            )
+            run.log({**metrics, "seconds": progress.seconds})
             if last or stop or progress.step % settings.checkpoint.every == 0:
-                saved = run.checkpoints.save(progress, optimizer.state_tensors())
+                saved = run.checkpoints.save(progress, run.optimizer.state_tensors())
                 if stop and not last:
                     raise Interrupted(progress.step, saved, stop[0])
+
+
+def take_step(
+    model: Llama, objective: Objective, optimizer: FlatAdamW, batches: list[Batch], rate: float
+) -> tuple[float, float]:
+    """One optimizer step over micro-batches; returns the mean loss per target token and the gradient norm.
+
+    Where one of them is not finite, the weights stay as they are. Raises NothingToLearn.
+    """
+    targets = sum(batch.target_tokens for batch in batches)
+    if not targets:
+        raise NothingToLearn(f"all labels are masked in rows {name_rows(batches)}: nothing to learn")
+    loss = 0.0
+    for batch in batches:
+        part = objective(model, batch) / targets
+        part.backward()  # type: ignore[no-untyped-call]
+        optimizer.collect()
+        loss += part.item()
+    norm = optimizer.grad_norm()
+    if math.isfinite(loss) and math.isfinite(norm):
+        optimizer.update(rate, norm)
+    return loss, norm
 
 
 def evaluate(run: Run) -> float:
@@ -150,15 +159,20 @@ def count(progress: Progress, stream: BatchStream, batches: list[Batch]) -> int:
 
 def diverged(run: Run, loss: float, norm: float, rate: float, batches: list[Batch]) -> TrainingDiverged:
     """The explanation of a loss that is no number: when, with what, on which rows, and what to do."""
-    ids = [identity for batch in batches for identity in batch.ids]
-    rows = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
     newest = run.checkpoints.newest()
     return TrainingDiverged(
         f"training diverged at step {run.progress.step + 1}: loss {loss}, gradient norm {norm}, learning "
-        f"rate {rate:.2e}, rows {rows}. Weights were not updated; last checkpoint: {newest or 'none'}. "
+        f"rate {rate:.2e}, rows {name_rows(batches)}. Weights were not updated; last checkpoint: "
+        f"{newest or 'none'}. "
         "Lower optimizer.lr or optimizer.clip_norm, lengthen optimizer.warmup_share, look at those rows, "
         "or try precision=fp32; then start again with --fresh"
     )
+
+
+def name_rows(batches: list[Batch]) -> str:
+    """The ids of the data rows in a step, the first eight of them."""
+    ids = [identity for batch in batches for identity in batch.ids]
+    return ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from common.errors import ConfigError
 from training import hardware
 from training.checkpoint import Checkpoints, Progress
 from training.config import JobConfig
@@ -41,6 +42,7 @@ class Task:
 def prepare(task: Task, checkpoints: Checkpoints) -> tuple[Run, dict[str, Any]]:
     """All that the loop needs, set to the last checkpoint if there is one; and the facts worth noting."""
     settings, batch, model = task.settings, task.settings.batch, task.model
+    _check_sizes(task)
     threads = hardware.set_threads(settings.threads)
     dtype, device = hardware.choose_dtype(settings.precision), hardware.choose_device()
     _be_deterministic(settings.seed)
@@ -77,6 +79,16 @@ def prepare(task: Task, checkpoints: Checkpoints) -> tuple[Run, dict[str, Any]]:
         total_steps=total_steps, device=device,        log=lambda values: None, progress=progress,
     )  # fmt: skip
     return run, facts
+
+
+def _check_sizes(task: Task) -> None:
+    """Raise ConfigError where rows or tokens would not fit into the model."""
+    row_tokens, context = task.settings.batch.row_tokens, task.model.config.max_position_embeddings
+    if row_tokens > context:
+        raise ConfigError(f"batch.row_tokens = {row_tokens} is beyond the model's context of {context}")
+    wanted, there = task.tokenizer.vocabulary, task.model.embedding.num_embeddings
+    if wanted > there:
+        raise ConfigError(f"{task.tokenizer.folder}: has {wanted} token ids, the model only {there}")
 
 
 def _be_deterministic(seed: int) -> None:
