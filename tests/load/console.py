@@ -76,7 +76,7 @@ def table(result: dict[str, Any]) -> str:
         f" tokens from {_counts(throughput['token_source'])}",
         f"errors      {result['errors']['share']:.1%}   {_counts(result['errors']['kinds'])}",
         f"client      {client['core_share']:.1%} of one core, {client['machine_share']:.1%} of the machine,"
-        f" {client['processes']} process(es), niceness {client['niceness']}",
+        f" {client['processes']} process(es), priority: {client['priority']}",
     ]
     return "\n".join([*lines, "", *_verdict(result)])
 

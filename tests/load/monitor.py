@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from dataclasses import dataclass, field
@@ -12,7 +11,6 @@ import gevent
 import psutil
 
 LAG_PROBE_SECONDS = 0.02
-CLIENT_NICENESS = -10
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +24,19 @@ class Clock:
         return time.monotonic() - self.zero
 
 
-def ask_for_priority() -> int:
-    """Put this process before the others where the system allows it (root does); returns its niceness.
+def ask_for_priority() -> str:
+    """Put this process before ordinary ones where the system allows it (root), and say how.
 
     The client needs little CPU but needs it at once. A server that fills the same cores would make it late,
-    and the run would measure the scheduler of the operating system.
+    and the run would measure the scheduler. Niceness does not help there: where Linux groups processes by
+    session (autogroup), it counts inside a session only. Real-time round robin does; threads and children
+    fall back to ordinary.
     """
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, CLIENT_NICENESS)
-    return os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    except (AttributeError, OSError):  # not Linux, or not allowed
+        return "ordinary"
+    return "real-time (SCHED_RR 1)"
 
 
 class SelfMonitor:
@@ -45,21 +47,21 @@ class SelfMonitor:
 
     def __init__(self) -> None:
         self._process = psutil.Process()
-        self._niceness = ask_for_priority()
+        self._priority = ask_for_priority()
         self._lags: list[float] = []
         self._cpu_start = self._cpu_now()
         self._wall_start = time.monotonic()
         self._probe = gevent.spawn(self._run)
 
     def stop(self) -> dict[str, Any]:
-        """End it; returns cpu_seconds, wall_seconds, lags (s), niceness, and cores (of the machine)."""
+        """End it; returns cpu_seconds, wall_seconds, lags (s), priority, and cores (of the machine)."""
         self._probe.kill()
         return {
             "cpu_seconds": self._cpu_now() - self._cpu_start,
             "wall_seconds": time.monotonic() - self._wall_start,
             "lags": self._lags,
             "cores": os.cpu_count() or 1,
-            "niceness": self._niceness,
+            "priority": self._priority,
         }
 
     def _run(self) -> None:

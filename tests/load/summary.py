@@ -141,7 +141,7 @@ def _client(records: Sequence[RequestRecord], clients: Sequence[dict[str, Any]])
         "processes": len(clients),
         "core_share": max(shares, default=0.0),
         "machine_share": max(hosts.values(), default=0.0),
-        "niceness": max((client["niceness"] for client in filter(None, clients)), default=0),
+        "priority": ", ".join(sorted({client["priority"] for client in filter(None, clients)})),
         "lateness": {
             "unit": "s",
             "formula": LATENESS_FORMULA,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ def start_fake(folder: Path, *options: str) -> Iterator[Fake]:
         yield Fake(url, server.pid)
 
 
-def load(url: str, folder: Path, *options: str, command: str = "run") -> subprocess.CompletedProcess[str]:
+def load_command(url: str, folder: Path, *options: str, command: str = "run") -> list[str]:
     settings = {
         "name": "test",
         "inputs": str(ROOT / "tests/load/scenarios/prompts.txt"),
@@ -64,7 +65,11 @@ def load(url: str, folder: Path, *options: str, command: str = "run") -> subproc
     scenario = folder / "scenario.yaml"
     scenario.write_text(json.dumps(settings))
     words = [sys.executable, "-m", "tests.load", command, "--scenario", str(scenario), "--url", url]
-    words += ["--model", "fake", "--output", str(folder / "out"), *options]
+    return [*words, "--model", "fake", "--output", str(folder / "out"), *options]
+
+
+def load(url: str, folder: Path, *options: str, command: str = "run") -> subprocess.CompletedProcess[str]:
+    words = load_command(url, folder, *options, command=command)
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=90, check=False)
 
 
@@ -158,13 +163,35 @@ def test_a_stalled_server_delays_everyone_who_came_meanwhile(tmp_path: Path) -> 
     assert result(tmp_path)["metrics"]["e2e_intended"]["p99"] > stall * 0.8
 
 
-def test_an_overloaded_client_is_no_measurement(fake: Fake, tmp_path: Path) -> None:
-    options = ("arrivals.stages=[{rate: 3000, seconds: 2}]", "max_requests=20000", "max_in_flight=900",
-               "limits.lateness_p99_ms=50")  # fmt: skip
-    done = load(fake.url, tmp_path, *(word for option in options for word in ("--set", option)))
-    assert done.returncode == 3, done.stdout
-    assert "client: " in done.stderr
-    assert result(tmp_path)["client"]["lateness"]["p99"] > 0.05
+def test_a_client_that_was_held_up_is_no_measurement(fake: Fake, tmp_path: Path) -> None:
+    """Frozen for a second, it sends late; the figures then say more about it than about the server."""
+    words = load_command(fake.url, tmp_path, "--set", "limits.lateness_p99_ms=50")
+    with subprocess.Popen(
+        words, cwd=ROOT, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as client:
+        wait_for_requests(fake.url, seen_requests(fake.url) + 5)
+        client.send_signal(signal.SIGSTOP)
+        time.sleep(1.0)
+        client.send_signal(signal.SIGCONT)
+        _, said = client.communicate(timeout=60)
+    assert client.returncode == 3
+    assert "client: requests were sent late" in said
+    measured = result(tmp_path)
+    assert measured["client"]["lateness"]["p99"] > 0.5
+    assert measured["metrics"]["ttft_intended"]["p99"] > 0.5, "the delay is not hidden from the figures"
+    assert measured["metrics"]["ttft"]["p50"] < 0.5
+
+
+def seen_requests(url: str) -> int:
+    with urllib.request.urlopen(f"{url}/fake/stats", timeout=5) as response:
+        return int(json.load(response)["requests"])
+
+
+def wait_for_requests(url: str, count: int) -> None:
+    deadline = time.monotonic() + 30
+    while seen_requests(url) < count:
+        assert time.monotonic() < deadline, "the client never started"
+        time.sleep(0.05)
 
 
 def test_workers_share_the_schedule(fake: Fake, tmp_path: Path) -> None:

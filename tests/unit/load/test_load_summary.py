@@ -25,7 +25,7 @@ SCENARIO = Scenario.from_dict(
     "test",
 )
 OBJECTIVE = Objective("test", ttft=0.2, tpot=0.05, e2e=1.0, goodput=0.9, percentiles={})
-CALM = {"cpu_seconds": 0.1, "wall_seconds": 10.0, "lags": [0.001] * 100, "cores": 2, "niceness": 0}
+CALM = {"cpu_seconds": 0.1, "wall_seconds": 10.0, "lags": [0.001] * 100, "cores": 2, "priority": "ordinary"}
 
 
 def record(index: int = 0, *, late: float = 0.0, ttft: float = 0.1, tokens: int = 11, gap: float = 0.01,
