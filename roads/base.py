@@ -16,6 +16,8 @@ class Road(ABC):
     """From the start of the server's process until `/ready` answered 200. Set by `start`."""
     simulated: tuple[str, ...] = ()
     """What about this road is not the real thing, for example `("network",)`."""
+    notes: tuple[str, ...] = ()
+    """Further facts for whoever reads the figures, one sentence each."""
     artifact_bytes: int
     """Size of the files that this format loads."""
 

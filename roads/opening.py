@@ -66,9 +66,15 @@ def make_road(spec: RoadSpec, bundle_dir: Path, log_dir: Path) -> Road:
     )  # fmt: skip
     if config.network is None:
         return server
-    return SimulatedNetworkRoad(
+    road = SimulatedNetworkRoad(
         server, profile=config.network, config=spec.config, host=config.host, log=log_dir / "network.log"
     )
+    network = roads.networks[config.network]
+    road.notes = (
+        f"simulated network: {network.description}; round trip {network.rtt_ms:g} ms, jitter "
+        f"{network.jitter_ms:g} ms, {network.bandwidth_mbit_per_s:g} Mbit/s",
+    )
+    return road
 
 
 def _artifact_bytes(bundle: Bundle, name: str, config: RoadConfig, format_: str) -> int:

@@ -63,6 +63,7 @@ def measure_lane(config: DemoConfig, lane: LaneConfig, bundle_dir: Path, referen
             road=lane.road,
             format=lane.format,
             simulated=list(road.simulated),
+            notes=list(road.notes),
             quality=_quality(outputs, wanted, config),
             parity=parity.compare(bundle.manifest.golden, answers, _eos_ids(bundle)),
             load=load,

@@ -54,7 +54,7 @@ def for_report(report: ScoreReport) -> list[QualityMetric]:
     return [
         QualityMetric(
             key=m.metric, label=m.label, value=m.value, ci95=(m.ci_low, m.ci_high), n=m.n, unit=m.unit,
-            higher_is_better=m.higher_is_better is not False,
+            higher_is_better=m.higher_is_better,
         )
         for m in report.metrics
     ]  # fmt: skip

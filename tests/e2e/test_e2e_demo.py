@@ -16,7 +16,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 ROOMS = (
-    "bundle", "common", "edge", "evaluation", "observability", "roads", "services", "tests", "tradeoffs", "training",
+    "bundle", "common", "edge", "evaluation", "observability", "roads", "services", "tests", "tradeoffs",
+    "training",
 )  # fmt: skip
 COMMAND = (sys.executable, "-m", "tradeoffs", "demo", "--budget", "smoke")
 
@@ -39,7 +40,8 @@ def interrupt_in_training(workplace: Path) -> None:
     log = workplace / "interrupted.log"
     with log.open("wb") as stream:
         job = subprocess.Popen(
-            COMMAND, cwd=workplace, env=environment(workplace), stdout=stream, stderr=stream, start_new_session=True
+            COMMAND, cwd=workplace, env=environment(workplace), stdout=stream, stderr=stream,
+            start_new_session=True,
         )  # fmt: skip
     try:
         deadline = time.monotonic() + 240
