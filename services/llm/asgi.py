@@ -19,17 +19,26 @@ class ClientDisconnected(Exception):
     """The client went away before its request was complete."""
 
 
-async def read_body(receive: Receive, limit_bytes: int) -> bytes:
-    """The whole request body. Raises RequestError (413) beyond the limit, ClientDisconnected."""
+async def read_body(receive: Receive, limit_bytes: int, discard_bytes: int = 0) -> bytes:
+    """The whole request body. Raises RequestError (413) beyond the limit, ClientDisconnected.
+
+    Up to `discard_bytes` beyond the limit are read and thrown away first: a client that sends all of its
+    body before it listens would meet a reset in place of the answer.
+    """
     body = bytearray()
+    size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnected
-        body += message.get("body", b"")
-        if len(body) > limit_bytes:
+        piece = message.get("body", b"")
+        more = message.get("more_body", False)
+        size += len(piece)
+        if size <= limit_bytes:
+            body += piece
+        elif not more or size > limit_bytes + discard_bytes:
             raise RequestError(413, f"the body is larger than {limit_bytes} bytes", code="request_too_large")
-        if not message.get("more_body", False):
+        if not more:
             return bytes(body)
 
 

@@ -6,12 +6,14 @@ than it can get is told so here, with 400.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 from services.llm.asgi import App, Message, Receive, Scope, Send, answer_json, read_body, replay
-from services.llm.errors import RequestError
+from services.llm.errors import RequestError, error_body
 
+MODEL_PATH = "/v1/models/"
 GENERATING = {"/v1/completions", "/v1/chat/completions"}
 # What of a chat request decides its prompt, and `/tokenize` takes too.
 CHAT_KEYS = (
@@ -31,7 +33,10 @@ class ContractApp:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] not in GENERATING or scope["method"] != "POST":
+        if scope["path"].startswith(MODEL_PATH):
+            await self._answer_model(scope, send)
+            return
+        if scope["path"] not in GENERATING:
             await self._app(scope, receive, send)
             return
         body = await read_body(receive, self._max_body_bytes)
@@ -41,6 +46,17 @@ class ContractApp:
             await answer_json(send, exc.status, exc.body())
             return
         await self._app(_as_json(scope), replay(body, receive), send)
+
+    async def _answer_model(self, scope: Scope, send: Send) -> None:
+        """`GET /v1/models/{id}`, which vLLM has not, from its list of models."""
+        wanted = scope["path"].removeprefix(MODEL_PATH)
+        status, listed = await self._ask(scope, "GET", "/v1/models", b"")
+        found = [model for model in listed.get("data", []) if model["id"] == wanted]
+        if status == 200 and found:
+            await answer_json(send, 200, found[0])
+        else:
+            message = f"the model {wanted!r} does not exist"
+            await answer_json(send, 404, error_body(404, message, param="model", code="model_not_found"))
 
     async def _check(self, scope: Scope, request: dict[str, Any]) -> None:
         key = "max_completion_tokens" if request.get("max_completion_tokens") is not None else "max_tokens"
@@ -84,11 +100,17 @@ class ContractApp:
         return None if None in counts else max((count for count in counts if count is not None), default=None)
 
     async def _tokenize(self, scope: Scope, request: dict[str, Any]) -> int | None:
-        body = json.dumps(request).encode()
+        status, answer = await self._ask(scope, "POST", "/tokenize", json.dumps(request).encode())
+        return int(answer["count"]) if status == 200 else None
+
+    async def _ask(self, scope: Scope, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        """Ask vLLM's application something on the way; its status and JSON answer."""
         status, answer = 0, bytearray()
 
-        async def receive() -> Message:
-            return {"type": "http.request", "body": body, "more_body": False}
+        async def stays_connected() -> Message:
+            # vLLM listens for a disconnect while it works, and is cancelled out of it when done.
+            await asyncio.Event().wait()
+            raise AssertionError("unreachable")
 
         async def send(message: Message) -> None:
             nonlocal status
@@ -97,9 +119,16 @@ class ContractApp:
             else:
                 answer.extend(message.get("body", b""))
 
-        inner = {**_as_json(scope), "path": "/tokenize", "raw_path": b"/tokenize", "query_string": b""}
-        await self._app(inner, receive, send)
-        return int(json.loads(answer)["count"]) if status == 200 else None
+        inner = {
+            **_as_json(scope),
+            "method": method,
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+        }
+        await self._app(inner, replay(body, stays_connected), send)
+        content = json.loads(answer)
+        return status, content if isinstance(content, dict) else {}
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

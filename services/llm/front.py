@@ -24,7 +24,16 @@ log = logging.getLogger(__name__)
 
 # The contract's API and vLLM's tokenizer calls. What else vLLM offers (sleep, profiling, loading of
 # adapters by path) is for its operator, not for clients.
-FORWARDED = {"/v1/models", "/v1/completions", "/v1/chat/completions", "/tokenize", "/detokenize"}
+FORWARDED = {
+    "/v1/models": "GET",
+    "/v1/completions": "POST",
+    "/v1/chat/completions": "POST",
+    "/tokenize": "POST",
+    "/detokenize": "POST",
+}
+MODEL_PATH = "/v1/models/"
+DISCARD_LIMITS = 16
+"""How many times the limit of a body is read before a client that sends more is cut off."""
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -101,12 +110,11 @@ class Front:
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if path in self._probes:
-            if scope["method"] not in ("GET", "HEAD"):
-                raise RequestError(405, f"{path} answers GET only")
+            _check_method(scope, "GET")
             await self._probes[path](send)
-        elif path in FORWARDED or path.startswith("/v1/models/"):
-            _check_declared_length(scope, self._max_body_bytes)
-            body = await read_body(receive, self._max_body_bytes)
+        elif path in FORWARDED or path.startswith(MODEL_PATH):
+            _check_method(scope, FORWARDED.get(path, "GET"))
+            body = await read_body(receive, self._max_body_bytes, DISCARD_LIMITS * self._max_body_bytes)
             await self._backend.app(scope, replay(body, receive), send)
         else:
             raise RequestError(404, f"no such path: {path}", code="unknown_path")
@@ -130,8 +138,6 @@ def _headers(status: int) -> dict[str, str]:
     return {"retry-after": "5"} if status == 503 else {}
 
 
-def _check_declared_length(scope: Scope, limit_bytes: int) -> None:
-    """Refuse a large body by its header, before a byte of it is read."""
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > limit_bytes:
-            raise RequestError(413, f"the body is larger than {limit_bytes} bytes", code="request_too_large")
+def _check_method(scope: Scope, wanted: str) -> None:
+    if scope["method"] != wanted and (wanted, scope["method"]) != ("GET", "HEAD"):
+        raise RequestError(405, f"{scope['path']} takes {wanted}, not {scope['method']}", code="wrong_method")

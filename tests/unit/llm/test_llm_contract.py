@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -23,7 +24,14 @@ class FakeVllm:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = json.loads(await read_body(receive, 10**9) or b"null")
+        # As vLLM does: listen for a disconnect beside the work, which must not starve it.
+        leaving = asyncio.ensure_future(_disconnect(receive))
+        await asyncio.sleep(0)
+        leaving.cancel()
         self.requests.append((scope["path"], body))
+        if scope["path"] == "/v1/models":
+            await answer_json(send, 200, {"data": [{"id": "m"}]})
+            return
         if scope["path"] != "/tokenize":
             await answer_json(send, 200, {"ok": True})
             return
@@ -33,6 +41,13 @@ class FakeVllm:
 
     def paths(self) -> list[str]:
         return [path for path, _ in self.requests]
+
+
+async def _disconnect(receive: Receive) -> None:
+    for _ in range(1000):
+        if (await receive())["type"] == "http.disconnect":
+            return
+    raise AssertionError("receive() gave the body again and again")
 
 
 def post(call: Any, request: Any, path: str = "/v1/completions") -> tuple[Any, FakeVllm]:
@@ -100,6 +115,14 @@ def test_short_prompts_are_not_tokenized_twice(call: Any) -> None:
 def test_what_vllm_checks_itself_is_left_to_it(call: Any, request_: dict[str, Any]) -> None:
     _, vllm = post(call, request_, "/v1/chat/completions")
     assert vllm.requests[-1] == ("/v1/chat/completions", request_)
+
+
+@pytest.mark.parametrize(("model", "status"), [("m", 200), ("nobody", 404)])
+def test_one_model_is_found_in_vllms_list(call: Any, model: str, status: int) -> None:
+    app = ContractApp(FakeVllm(), max_model_len=CONTEXT, max_body_bytes=10**6)
+    answer = call(app, "GET", f"/v1/models/{model}")
+    assert answer.status == status
+    assert ("error" in answer.json()) == (status == 404)
 
 
 def test_other_paths_pass_untouched(call: Any) -> None:
