@@ -8,7 +8,7 @@ TESTS ?= tests
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo report test lint test-unit test-integration test-e2e lock clean \
-	bench-train bench-gateway bench-edge score
+	bench-train bench-gateway bench-edge
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -37,7 +37,7 @@ bench-train: setup ## tokens/s of the training loop against transformers' Traine
 	@$(PYTHON) -m training.bench
 
 bench-gateway: setup ## gateway overhead against the backend alone
-	@$(PYTHON) -m services.gateway.bench
+	@PATH=$(CURDIR)/.venv-tools/bin:$$PATH $(PYTHON) -m services.gateway.bench --output reports/bench
 
 bench-edge: setup ## edge int4 and fp32 against transformers eager fp32
 	@$(PYTHON) -m edge bench

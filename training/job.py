@@ -18,6 +18,7 @@ from training.layout import save_model
 from training.loop import Run, train
 from training.packing import Group
 from training.prepare import Task, prepare
+from training.provenance import git_commit
 from training.tracking import MetricsFile, MlflowLogger, flatten
 
 _MLFLOW_EVERY = 10
@@ -59,6 +60,7 @@ def run_task(task: Task, identity: dict[str, Any]) -> dict[str, Any]:
     checkpoints = Checkpoints(output / "checkpoints", identity, settings.checkpoint.keep)
     started = time.perf_counter()
     run, facts = prepare(task, checkpoints)
+    facts["git_commit"] = git_commit()
     facts["setup_seconds"] = time.perf_counter() - started  # reading, tokenizing, packing, compiling
     (output / "result.json").unlink(missing_ok=True)  # of an earlier run with other settings
     atomic_write(output / "config.json", json.dumps({"identity": identity, "facts": facts}, indent=2) + "\n")
