@@ -113,7 +113,7 @@ class TransformersTrainer:
 
     def run(self, steps: int) -> float:
         """Train for `steps` steps, no logging or saving; returns the seconds that Trainer itself counts."""
-        from transformers import Trainer, TrainingArguments
+        from transformers import PrinterCallback, Trainer, TrainingArguments
 
         arguments = TrainingArguments(
             output_dir=tempfile.gettempdir(), max_steps=steps, per_device_train_batch_size=self._batch_rows,
@@ -122,6 +122,7 @@ class TransformersTrainer:
             dataloader_num_workers=0,
         )  # fmt: skip
         trainer = Trainer(model=self.model, args=arguments, train_dataset=self._rows)
+        trainer.remove_callback(PrinterCallback)
         return float(trainer.train().metrics["train_runtime"])
 
 

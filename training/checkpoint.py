@@ -48,8 +48,7 @@ class Progress:
 
 
 class Checkpoints:
-    """The checkpoints of one run. `identity` is what a checkpoint must share with the run that resumes from
-    it."""
+    """The checkpoints of one run; `identity` is what one must share with the run that resumes from it."""
 
     def __init__(self, folder: Path, identity: dict[str, Any], keep: int) -> None:
         self.folder = folder
@@ -63,8 +62,7 @@ class Checkpoints:
         return found[-1].parent if found else None
 
     def save(self, progress: Progress, tensors: dict[str, Tensor]) -> Path:
-        """Write a checkpoint, then remove those beyond `keep`. Raises CheckpointError; older ones stay
-        whole."""
+        """Write one, then remove those beyond `keep`. Raises CheckpointError; older ones stay whole."""
         path = self.folder / f"step-{progress.step:08d}"
         state = {"progress": asdict(progress), "identity": self._identity}
         try:

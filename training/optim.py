@@ -54,8 +54,7 @@ class OptimizerConfig(StrictModel):
 
 
 class FlatAdamW:
-    """Owns the master weights of `model`'s trainable parameters, which become views of one buffer of
-    `dtype`."""
+    """Owns the master weights of a model's trainable parameters, which become views of one `dtype` buffer."""
 
     def __init__(self, model: nn.Module, config: OptimizerConfig, dtype: torch.dtype) -> None:
         trainable = [p for p in model.parameters() if p.requires_grad]
@@ -78,11 +77,10 @@ class FlatAdamW:
         for part, grad in zip(self._parts, (self.grad[:decayed], self.grad[decayed:]), strict=True):
             part.grad = grad
         decays = (config.weight_decay, 0.0)
-        self._adamw = torch.optim.AdamW(
-            [{"params": [part], "weight_decay": decay} for part, decay in zip(self._parts, decays,
-            strict=True)],
-            lr=config.lr, betas=config.betas, eps=config.eps, fused=True,
-        )  # fmt: skip
+        groups = [
+            {"params": [part], "weight_decay": decay} for part, decay in zip(self._parts, decays, strict=True)
+        ]
+        self._adamw = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
 
     def collect(self) -> None:
         """Add the gradients of one backward pass to the float32 sum; call after each micro-batch."""
