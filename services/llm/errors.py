@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _TYPES = {
     400: "invalid_request_error",
     404: "not_found_error",
@@ -26,6 +28,15 @@ class RequestError(Exception):
     def body(self) -> dict[str, object]:
         """The JSON answer."""
         return error_body(self.status, str(self), param=self.param, code=self.code)
+
+
+def cause(text: str) -> str:
+    """The line of a library's long error text that names the cause: its last one that says something."""
+    lines = [line.strip() for line in text.splitlines()]
+    telling = [
+        line for line in lines if re.match(r"[\w.]*(Error|Exception)\b.*: ", line) or "Value error" in line
+    ]
+    return (telling or [line for line in lines if line] or ["no reason given"])[-1]
 
 
 def error_body(

@@ -12,7 +12,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,19 @@ from bundle.keys import default_public_key
 from common.processes import ServerError
 from services.llm.asgi import ClientDisconnected, Receive, Scope, Send, read_body
 from services.llm.config import MIB, ServerSettings
-from services.llm.errors import RequestError
+from services.llm.errors import RequestError, cause
 from services.llm.merge_metrics import merge_replicas
 
 APP = "llm"
+POLL_SECONDS = 0.1
+SERVE_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray Serve's own settings for throughput: handles speak gRPC, and no threads between router and code.
+    # Measured here with 32 streams: 4,300 tokens/s against 2,450.
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    # Part of that setting, and unwanted: replicas would listen for HTTP on all interfaces.
+    "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0",
+}
 SCOPE_KEYS = ("method", "path", "raw_path", "query_string", "headers", "http_version", "scheme", "root_path")
 
 
@@ -33,8 +42,7 @@ SCOPE_KEYS = ("method", "path", "raw_path", "query_string", "headers", "http_ver
 def cluster(settings: ServerSettings) -> Iterator[None]:
     """Connect to the configured Ray cluster, or start a private one that ends with the context."""
     # Read by Ray when it is imported; a private cluster's processes inherit them.
-    os.environ.update(settings.environment())
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.update({**settings.environment(), **SERVE_ENVIRONMENT})
     import ray
     from ray import serve
 
@@ -64,9 +72,12 @@ def cluster(settings: ServerSettings) -> Iterator[None]:
 
 @asynccontextmanager
 async def open_backend(
-    bundle: Bundle, public_key: Path | None, settings: ServerSettings
+    bundle: Bundle, public_key: Path | None, settings: ServerSettings, check: Callable[[], None]
 ) -> AsyncIterator[RayBackend]:
-    """Deploy the bundle and wait until a replica has loaded it. Raises ServerError with Serve's reason."""
+    """Deploy the bundle and wait until a replica has loaded it. Raises ServerError with Serve's reason.
+
+    `check` is called while it waits and raises to give up.
+    """
     from ray import serve
     from ray.serve.config import HTTPOptions
 
@@ -76,11 +87,28 @@ async def open_backend(
     deployment = serve.deployment(BundleServer).options(name="BundleServer", **deployment_options(settings))
     key = (public_key or default_public_key()).resolve()
     app = deployment.bind(str(bundle.path.resolve()), str(key), settings)
-    try:
-        handle = await asyncio.to_thread(serve.run, app, name=APP, route_prefix=None)
-    except RuntimeError as exc:
-        raise ServerError(f"Ray Serve could not start the model: {_last_line(exc)}") from exc
-    yield RayBackend(handle)
+    # `serve.run` would wait in a thread that SIGTERM cannot interrupt.
+    target = serve.RunTarget(app, name=APP, route_prefix=None)
+    serve.run_many([target], wait_for_applications_running=False)
+    await _until_running(check)
+    yield RayBackend(serve.get_app_handle(APP))
+
+
+async def _until_running(check: Callable[[], None]) -> None:
+    """Wait for the replicas. Raises ServerError with Serve's reason where they cannot start."""
+    from ray import serve
+
+    while True:
+        check()
+        application = serve.status().applications.get(APP)
+        if application is not None and application.status == "RUNNING":
+            return
+        if application is not None and application.status in ("DEPLOY_FAILED", "UNHEALTHY"):
+            reasons = "\n".join(
+                [application.message, *(part.message for part in application.deployments.values())]
+            )
+            raise ServerError(f"Ray Serve could not start the model: {cause(reasons)}")
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def deployment_options(settings: ServerSettings) -> dict[str, Any]:
@@ -96,6 +124,8 @@ def deployment_options(settings: ServerSettings) -> dict[str, Any]:
         "max_queued_requests": settings.ray.max_queued_requests,
         "graceful_shutdown_timeout_s": settings.http.drain_seconds,
         "graceful_shutdown_wait_loop_s": 0.1,
+        # A model that cannot be loaded cannot be loaded the third time either.
+        "max_constructor_retry_count": 1,
         "ray_actor_options": {
             "num_cpus": settings.ray.cpus_per_replica,
             "runtime_env": {"env_vars": settings.environment()},
@@ -104,11 +134,6 @@ def deployment_options(settings: ServerSettings) -> dict[str, Any]:
         "placement_group_bundles": [dict(worker) for _ in range(settings.engine.tensor_parallel_size)],
         "placement_group_strategy": "PACK",
     }
-
-
-def _last_line(exc: BaseException) -> str:
-    lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
-    return lines[-1] if lines else type(exc).__name__
 
 
 class RayBackend:

@@ -56,6 +56,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.server: uvicorn.Server | None = None
+        self._stopped = False
 
     def install(self) -> None:
         """Handle the signals here. Called again after libraries that install their own."""
@@ -63,9 +64,15 @@ class Signals:
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._stopped = True
         if self.server is None:
             raise Stopped
         self.server.handle_exit(number, frame)
+
+    def check(self) -> None:
+        """Raise Stopped if a signal came whose exception a library swallowed (Ray does, while it starts)."""
+        if self._stopped:
+            raise Stopped
 
 
 class _Server(uvicorn.Server):
@@ -111,9 +118,11 @@ def _run_ray(launch: Launch, listener: socket.socket, boot: BootServer, signals:
     bundle = verify_in_child(launch.bundle_dir, launch.public_key)
     with ray_engine.cluster(launch.settings):
         signals.install()  # ray.init replaced them
+        signals.check()
 
         async def serve() -> None:
-            async with ray_engine.open_backend(bundle, launch.public_key, launch.settings) as backend:
+            opening = ray_engine.open_backend(bundle, launch.public_key, launch.settings, signals.check)
+            async with opening as backend:
                 await _serve(launch, bundle, backend, listener, boot, signals)
 
         uvloop.run(serve())
@@ -139,6 +148,7 @@ async def _serve(
             timeout_graceful_shutdown=http.drain_seconds, backlog=2048,
         )
     )  # fmt: skip
+    signals.check()
     signals.server = server
     boot.stop()
     print(f"ready: {bundle.model_id} ({bundle.digest}) on http://{launch.host}:{launch.port}", flush=True)

@@ -13,9 +13,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from bundle import Bundle
+from common.processes import ServerError
 from services.llm.asgi import App
 from services.llm.config import ServerSettings
 from services.llm.contract import ContractApp
+from services.llm.errors import cause
 
 ENGINE_STOP_SECONDS = 5.0
 
@@ -78,13 +80,21 @@ async def open_backend(bundle: Bundle, settings: ServerSettings) -> AsyncIterato
     )
     frontend_args = FrontendArgs(**model_arguments(bundle, settings))
     args = argparse.Namespace(**(vars(frontend_args) | vars(engine_args)))
-    config = engine_args.create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)
+    try:
+        config = engine_args.create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)
+    except (ValueError, NotImplementedError) as exc:
+        raise ServerError(f"vLLM cannot serve this model with these settings: {cause(str(exc))}") from exc
     if in_engine_process(config):
         # The engine's process then starts as a copy of this one, with vLLM imported and the pages shared.
         # Safe here: no thread of ours holds a lock that the engine takes, and torch has not computed yet.
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
         forked_children_die_with_us()
-    client = AsyncLLM.from_vllm_config(config, usage_context=UsageContext.OPENAI_API_SERVER)
+    try:
+        client = AsyncLLM.from_vllm_config(config, usage_context=UsageContext.OPENAI_API_SERVER)
+    except RuntimeError as exc:
+        raise ServerError(
+            f"vLLM could not load the model: {cause(str(exc))}; the log above says more"
+        ) from exc
     try:
         tasks = await client.get_supported_tasks()
         app = build_app(args, tasks, client.model_config)
