@@ -8,7 +8,6 @@ Serve's own HTTP proxy does, so that no proxy process stands between. It imports
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shutil
 import tempfile
@@ -64,8 +63,8 @@ def cluster(settings: ServerSettings) -> Iterator[None]:
         )  # fmt: skip
         yield
     finally:
-        with contextlib.suppress(RuntimeError, ray.exceptions.RayError):
-            serve.shutdown()
+        # Ends the cluster and so the replicas; the front has drained them. (`serve.shutdown` before it
+        # would wait up to a minute for a controller that is not up yet.)
         ray.shutdown()
         shutil.rmtree(session, ignore_errors=True)
 
