@@ -56,8 +56,9 @@ def measure_lane(config: DemoConfig, lane: LaneConfig, bundle_dir: Path, referen
             outputs = complete_many(url, bundle.model_id, wanted.inputs, settings=settings)
             prompts = folder / "prompts.jsonl"
             atomic_write(prompts, "".join(json.dumps({"input": text}) + "\n" for text in wanted.inputs))
-            load = _run_load(config.load, url, bundle.model_id, lane.road, prompts, folder / "load")
-            curve = _run_curve(config.load, url, bundle.model_id, lane.road, prompts, folder / "curve")
+            target = ["--url", url, "--model", bundle.model_id, "--road", lane.road, "--inputs", str(prompts)]
+            load = _run_load(config.load, target, folder / "load")
+            curve = _run_curve(config.load, target, folder / "curve")
         memory = road.rss_bytes()
         measured = Lane(
             road=lane.road,
@@ -85,39 +86,13 @@ def _eos_ids(bundle: Bundle) -> set[int]:
     return set(stops) if isinstance(stops, list) else {stops}
 
 
-def _run_load(load: LoadConfig, url: str, model: str, road: str, prompts: Path, output: Path) -> LoadFigures:
+def _run_load(load: LoadConfig, target: list[str], output: Path) -> LoadFigures:
     overrides = [argument for value in load.scenario_set for argument in ("--set", value)]
-    target = [
-        "--url",
-        url,
-        "--model",
-        model,
-        "--road",
-        road,
-        "--inputs",
-        str(prompts),
-        "--output",
-        str(output),
-    ]
-    _harness("run", ["--scenario", str(load.scenario), *target, *overrides])
+    _harness("run", ["--scenario", str(load.scenario), "--output", str(output), *target, *overrides])
     return LoadFigures.from_result(json.loads((output / "result.json").read_text()))
 
 
-def _run_curve(
-    load: LoadConfig, url: str, model: str, road: str, prompts: Path, output: Path
-) -> list[CurvePoint]:
-    target = [
-        "--url",
-        url,
-        "--model",
-        model,
-        "--road",
-        road,
-        "--inputs",
-        str(prompts),
-        "--output",
-        str(output),
-    ]
+def _run_curve(load: LoadConfig, target: list[str], output: Path) -> list[CurvePoint]:
     ladder = {
         "--start": load.curve_start,
         "--factor": load.curve_factor,
@@ -125,7 +100,7 @@ def _run_curve(
         "--max-points": load.curve_points,
     }
     steps = [text for name, value in ladder.items() for text in (name, str(value))]
-    _harness("curve", ["--scenario", str(load.curve), *target, *steps])
+    _harness("curve", ["--scenario", str(load.curve), "--output", str(output), *target, *steps])
     return CurvePoint.from_curve(json.loads((output / "curve.json").read_text()))
 
 

@@ -10,14 +10,15 @@ import typer
 from tradeoffs.report.model import ReportInput
 from tradeoffs.report.prices import PRICE_FILE
 
-RESULTS = Path("reports/tradeoffs/results.json")
+RESULTS = Path("runs/demo/results.json")
+REPORT = Path("reports/tradeoffs")
 
 
 def report(
     results: Annotated[
         Path, typer.Option("--input", help="measurements, as `collect` writes them")
     ] = RESULTS,
-    output: Annotated[Path, typer.Option(help="folder for the pages and plots")] = RESULTS.parent,
+    output: Annotated[Path, typer.Option(help="folder for the pages and plots")] = REPORT,
     prices: Annotated[Path, typer.Option(help="what the roads cost")] = PRICE_FILE,
 ) -> None:
     """Write the page, its plots, Markdown and JSON from measurements that are there."""
