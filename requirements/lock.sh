@@ -18,7 +18,7 @@ lock() {  # name, extras…
     echo "lock: requirements/$name.txt, $(grep -c '==' "requirements/$name.txt") packages"
 }
 lock dev dev
-lock training training evaluation export
+lock training training corpus evaluation export
 lock serving serving
 lock gateway gateway
 lock edge edge

@@ -10,7 +10,7 @@ from rich.console import Console
 from common.config import read_yaml
 from common.errors import ConfigError
 from tradeoffs.config import DemoConfig, JobConfig
-from tradeoffs.stages import Stage, State, run_stages
+from common.stages import Stage, State, run_stages
 
 SERVING = ("bundle", "common", "edge", "evaluation", "observability", "roads", "services", "tests/load")
 

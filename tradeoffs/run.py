@@ -15,7 +15,7 @@ from rich.console import Console
 from common.errors import ConfigError, TriviumError
 from tradeoffs.config import DemoConfig
 from tradeoffs.demo import demo
-from tradeoffs.stages import State
+from common.stages import State
 
 
 class BusyError(TriviumError):

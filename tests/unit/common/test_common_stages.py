@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tradeoffs.stages import Stage, StageError, run_stages
+from common.stages import Stage, StageError, run_stages
 
 pytestmark = pytest.mark.unit
 
