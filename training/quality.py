@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from evaluation.report import MetricResult
+from evaluation.corpora import References, load_references
 from evaluation.scoring import score
-from training.examples import ChatTokenizer, ExamplesError
+from training.examples import ChatTokenizer
 from training.generate import generate_greedy
 from training.model import Llama
 from training.outcome import Figure
@@ -18,41 +16,22 @@ METRICS = ("bleu", "chrf", "ser")
 MAX_NEW_TOKENS = 128
 
 
-@dataclass(frozen=True)
-class DevSet:
-    """Distinct inputs (content of the user message) and their references."""
-
-    inputs: list[str]
-    references: list[list[str]]
-
-    @classmethod
-    def read(cls, data: Path, limit: int | None = None, split: str = "dev") -> DevSet:
-        """The first `limit` inputs of `references-<split>.jsonl`. Raises ExamplesError."""
-        path = data / f"references-{split}.jsonl"
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()[:limit]
-            rows = [json.loads(line) for line in lines]
-            chosen = cls([row["input"] for row in rows], [row["references"] for row in rows])
-        except (OSError, ValueError, KeyError) as exc:
-            raise ExamplesError(
-                f"{path}: cannot be read ({exc}); `python -m training data` prepares it"
-            ) from exc
-        if not chosen.inputs:
-            raise ExamplesError(f"{path}: is empty: no input to measure quality on")
-        return chosen
-
-    def figures(self, answers: Sequence[str], resamples: int = 1000) -> list[Figure]:
-        """BLEU, chrF and (for attribute lists) slot error rate of one answer per input."""
-        report = score(answers, self.references, self.inputs, metrics=METRICS, resamples=resamples)
-        return [figure_of(result) for result in report.metrics]
+def dev_set(data: Path, limit: int | None = None) -> References:
+    """The first `limit` distinct dev inputs with their references. Raises EvaluationError."""
+    every = load_references(data / "references-dev.jsonl")
+    return References((every.inputs or [])[:limit], every.groups[:limit])
 
 
-def figure_of(result: MetricResult) -> Figure:
-    """The same figure as the outcome's schema has it."""
-    return Figure(
-        metric=result.metric, value=result.value, n=result.n, ci_low=result.ci_low, ci_high=result.ci_high,
-        unit=result.unit, higher_is_better=result.higher_is_better,
-    )  # fmt: skip
+def figures_of(answers: Sequence[str], wanted: References, resamples: int = 1000) -> list[Figure]:
+    """BLEU, chrF and (for attribute lists) slot error rate of one answer per input."""
+    report = score(answers, wanted.groups, wanted.inputs, metrics=METRICS, resamples=resamples)
+    return [
+        Figure(
+            metric=m.metric, value=m.value, n=m.n, ci_low=m.ci_low, ci_high=m.ci_high, unit=m.unit,
+            higher_is_better=m.higher_is_better,
+        )
+        for m in report.metrics
+    ]  # fmt: skip
 
 
 def greedy_answers(
@@ -61,4 +40,5 @@ def greedy_answers(
     """Greedy answers of our own module to single-turn inputs, in order."""
     prompts = [tokenizer.prompt([{"role": "user", "content": text}]) for text in inputs]
     ids = [tokens.tolist() for tokens in tokenizer.encode(prompts)]
-    return [tokenizer.decode(a) for a in generate_greedy(model, ids, tokenizer.special["eos"], max_new_tokens)]
+    answers = generate_greedy(model, ids, tokenizer.special["eos"], max_new_tokens)
+    return [tokenizer.decode(answer) for answer in answers]
