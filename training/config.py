@@ -69,6 +69,8 @@ class JobConfig(StrictModel):
     it."""
     threads: int = Field(default=0, ge=0)
     """0 uses OMP_NUM_THREADS or all cores."""
+    activation_checkpointing: bool = False
+    """Keep each block's input alone for the backward pass, compute the rest again: less memory, more time."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the residual updates that are dropped while training."""
     batch: BatchConfig = BatchConfig()

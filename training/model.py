@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from common.config import StrictModel
 
@@ -139,6 +140,8 @@ class Llama(nn.Module):
     def __init__(self, config: ModelConfig, vocabulary: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.config = config
+        self.recompute = False
+        """Activation checkpointing (Chen et al. 2016, 1604.06174): keep the input of each block alone."""
         self.embedding = nn.Embedding(vocabulary, config.hidden_size)
         self.blocks = nn.ModuleList(Block(config, dropout) for _ in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
@@ -156,7 +159,10 @@ class Llama(nn.Module):
         x = self.embedding(tokens)
         rope = (self.cos[positions][:, :, None], self.sin[positions][:, :, None])  # [B, T, 1, D/2]
         for index, block in enumerate(self.blocks):
-            x = block(x, rope, visible, caches[index] if caches else None)
+            if self.recompute and caches is None:
+                x = checkpoint(block, x, rope, visible, use_reentrant=False)
+            else:
+                x = block(x, rope, visible, caches[index] if caches else None)
         return self.norm(x)  # type: ignore[no-any-return]
 
     def logits(self, hidden: Tensor) -> Tensor:

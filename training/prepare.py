@@ -43,6 +43,7 @@ def prepare(task: Task, checkpoints: Checkpoints) -> tuple[Run, dict[str, Any]]:
     """All that the loop needs, set to the last checkpoint if there is one; and the facts worth noting."""
     settings, batch, model = task.settings, task.settings.batch, task.model
     _check_sizes(task)
+    model.recompute = settings.activation_checkpointing
     threads = hardware.set_threads(settings.threads)
     dtype, device = hardware.choose_dtype(settings.precision), hardware.choose_device()
     _be_deterministic(settings.seed)
