@@ -9,6 +9,7 @@ import typer
 
 from common import cli
 from training.data.cli import data
+from training.options import Data, Fresh, Output, Overrides, Start, with_paths
 from training.tokenizer import tokenizer
 
 app = typer.Typer(
@@ -18,14 +19,6 @@ app.command()(data)
 app.command()(tokenizer)
 
 CONFIGS = Path(__file__).parent / "configs"
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", help="key=value over the file, for example optimizer.lr=1e-3")
-]
-Data = Annotated[Path | None, typer.Option(help="folder of a prepared data set, for example data/demo")]
-Output = Annotated[Path | None, typer.Option(help="run folder, for example runs/pretrain")]
-Fresh = Annotated[
-    bool, typer.Option(help="forget an earlier run in the output folder instead of going on with it")
-]
 
 
 @app.command()
@@ -41,7 +34,7 @@ def pretrain(
     from training.job import clear
     from training.pretrain import pretrain as run
 
-    settings = PretrainConfig.from_yaml(config, _with_paths(overrides, data=data, output=output))
+    settings = PretrainConfig.from_yaml(config, with_paths(overrides, data=data, output=output))
     if fresh:
         clear(settings.output)
     run(settings)
@@ -50,7 +43,7 @@ def pretrain(
 @app.command()
 def sft(
     config: Annotated[Path, typer.Option(help="YAML file")] = CONFIGS / "sft.yaml",
-    start: Annotated[Path | None, typer.Option("--from", help="run or model folder to start from")] = None,
+    start: Start = None,
     overrides: Overrides = None,
     data: Data = None,
     output: Output = None,
@@ -61,19 +54,10 @@ def sft(
     from training.job import clear
     from training.sft import sft as run
 
-    settings = SftConfig.from_yaml(
-        config, _with_paths(overrides, data=data, output=output, **{"from": start})
-    )
+    settings = SftConfig.from_yaml(config, with_paths(overrides, data=data, output=output, **{"from": start}))
     if fresh:
         clear(settings.output)
     run(settings)
-
-
-def _with_paths(overrides: list[str] | None, **paths: Path | None) -> list[str]:
-    """The overrides, with the path options among them; JSON quoting keeps any file name one YAML string."""
-    import json
-
-    return [*(overrides or []), *(f"{key}={json.dumps(str(path))}" for key, path in paths.items() if path)]
 
 
 def main() -> None:
