@@ -12,13 +12,13 @@ from common.files import atomic_write, sha256_file
 from training import hardware
 from training.checkpoint import Checkpoints
 from training.config import JobConfig
-from training.examples import ChatTokenizer, ExamplesError
-from training.generate import generate_greedy
-from training.layout import save_model
-from training.loop import Run, train
+from training.examples import ExamplesError
+from training.kinds import OwnLlama
+from training.loop import Model, Run, train
+from training.outcome import NAME as OUTCOME
 from training.packing import Group
 from training.prepare import Task, prepare
-from training.provenance import git_commit
+from training.provenance import command_line, git_commit
 from training.tracking import MetricsFile, MlflowLogger, flatten
 
 _MLFLOW_EVERY = 10
@@ -26,7 +26,7 @@ _MLFLOW_EVERY = 10
 _SAMPLE_TOKENS = 128
 _NOT_IDENTITY = {"output", "checkpoint", "mlflow", "threads", "activation_checkpointing"}
 """Settings that a resumed run may change."""
-_RUN_FILES = ("metrics.jsonl", "samples.jsonl", "result.json", "config.json", "mlflow-run.txt")
+_RUN_FILES = ("metrics.jsonl", "samples.jsonl", "result.json", "config.json", "mlflow-run.txt", OUTCOME)
 
 
 def identity_of(name: str, settings: JobConfig, tokenizer: Path, start: Path | None = None) -> dict[str, Any]:
@@ -43,7 +43,9 @@ def identity_of(name: str, settings: JobConfig, tokenizer: Path, start: Path | N
     return {"job": name, **values, **digests}
 
 
-def finished_result(settings: JobConfig, identity: dict[str, Any]) -> dict[str, Any] | None:
+def finished_result(
+    settings: JobConfig, identity: dict[str, Any], artifact: str = OwnLlama.artifact
+) -> dict[str, Any] | None:
     """The result of an earlier run of the same identity in this folder, if it came to its end."""
     try:
         result = json.loads((settings.output / "result.json").read_text(encoding="utf-8"))
@@ -51,16 +53,16 @@ def finished_result(settings: JobConfig, identity: dict[str, Any]) -> dict[str, 
     except (OSError, ValueError):
         return None
     same = saved.get("identity") == json.loads(json.dumps(identity))
-    return dict(result) if same and (settings.output / "model" / "model.safetensors").exists() else None
+    return dict(result) if same and (settings.output / artifact).exists() else None
 
 
-def run_task(task: Task, identity: dict[str, Any]) -> dict[str, Any]:
+def run_task(task: Task[Model], identity: dict[str, Any]) -> dict[str, Any]:
     """Train or go on from the last checkpoint; write model, metrics and result; returns the result."""
     settings, output = task.settings, task.settings.output
     checkpoints = Checkpoints(output / "checkpoints", identity, settings.checkpoint.keep)
     started = time.perf_counter()
     run, facts = prepare(task, checkpoints)
-    facts["git_commit"] = git_commit()
+    facts |= {"git_commit": git_commit(), "command": command_line()}
     facts["setup_seconds"] = time.perf_counter() - started  # reading, tokenizing, packing, compiling
     (output / "result.json").unlink(missing_ok=True)  # of an earlier run with other settings
     atomic_write(output / "config.json", json.dumps({"identity": identity, "facts": facts}, indent=2) + "\n")
@@ -73,7 +75,7 @@ def run_task(task: Task, identity: dict[str, Any]) -> dict[str, Any]:
         if mlflow and (values["step"] % _MLFLOW_EVERY == 0 or "dev_loss" in values):
             mlflow.log(values["step"], {key: value for key, value in values.items() if key != "step"})
         if "dev_loss" in values:
-            for sample in greedy_samples(run, task.tokenizer, settings.evaluation.samples):
+            for sample in greedy_samples(task, run, settings.evaluation.samples):
                 samples.write({"step": values["step"], **sample})
 
     run.log = log
@@ -90,13 +92,14 @@ def run_task(task: Task, identity: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def greedy_samples(run: Run, tokenizer: ChatTokenizer, count: int) -> list[dict[str, str]]:
+def greedy_samples(task: Task[Model], run: Run[Model], count: int) -> list[dict[str, str]]:
     """Greedy answers to the first dev prompts; none where the texts have no prompts (pretraining)."""
     groups: list[Group] = [group for group in run.dev_groups if len(group.context)][:count]
     if not groups:
         return []
     prompts = [[*group.context.tolist(), int(group.continuations[0][0])] for group in groups]
-    answers = generate_greedy(run.model, prompts, tokenizer.special["eos"], _SAMPLE_TOKENS)
+    tokenizer = task.tokenizer
+    answers = task.kind.answer(run.model, prompts, tokenizer.special["eos"], _SAMPLE_TOKENS)
     references = [group.continuations[0][1:].tolist() for group in groups]
     return [
         {"prompt": tokenizer.decode(p), "answer": tokenizer.decode(a), "reference": tokenizer.decode(r)}
@@ -104,12 +107,10 @@ def greedy_samples(run: Run, tokenizer: ChatTokenizer, count: int) -> list[dict[
     ]
 
 
-def write_result(task: Task, run: Run, facts: dict[str, Any]) -> dict[str, Any]:
-    """Save the model (float32, Hugging Face layout) and result.json."""
-    output, progress, tokenizer = task.settings.output, run.progress, task.tokenizer
-    # The master weights: those inside the model may be rounded to bf16.
-    weights = run.optimizer.master_weights(run.model)
-    save_model(output / "model", weights, run.model.config, tokenizer.folder, tokenizer.special)
+def write_result(task: Task[Model], run: Run[Model], facts: dict[str, Any]) -> dict[str, Any]:
+    """Save the trained weights (float32) and result.json."""
+    output, progress = task.settings.output, run.progress
+    task.kind.save(run, output, task.tokenizer)
     result = {
         "job": task.name,
         "steps": progress.step,
@@ -131,7 +132,7 @@ def write_result(task: Task, run: Run, facts: dict[str, Any]) -> dict[str, Any]:
 
 def clear(output: Path) -> None:
     """Forget an earlier run in `output` (`--fresh`)."""
-    for name in ("checkpoints", "model"):
+    for name in ("checkpoints", "model", "adapter"):
         shutil.rmtree(output / name, ignore_errors=True)
     for name in _RUN_FILES:
         (output / name).unlink(missing_ok=True)

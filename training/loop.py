@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Generic
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from typing_extensions import TypeVar
 
 from common.errors import TriviumError
 from training.checkpoint import Checkpoints, Progress
@@ -29,7 +30,9 @@ from training.model import Llama
 from training.optim import FlatAdamW
 from training.packing import Batch, BatchStream, Group
 
-Objective = Callable[[Llama, Batch], Tensor]
+Model = TypeVar("Model", bound=nn.Module, default=Llama)
+"""What is trained: our own Llama, or another module with an objective that knows it."""
+Objective = Callable[[Model, Batch], Tensor]
 """The summed loss of a batch; the loop divides by the number of target tokens of the whole step."""
 
 
@@ -56,13 +59,13 @@ def next_token_loss(model: Llama, batch: Batch) -> Tensor:
 
 
 @dataclass(slots=True)
-class Run:
+class Run(Generic[Model]):
     """All that the loop works on."""
 
     name: str
     settings: JobConfig
-    model: Llama
-    objective: Objective
+    model: Model
+    objective: Objective[Model]
     optimizer: FlatAdamW
     stream: BatchStream
     dev: list[Batch]
@@ -77,7 +80,7 @@ class Run:
     progress: Progress = field(default_factory=Progress)
 
 
-def train(run: Run) -> None:
+def train(run: Run[Model]) -> None:
     """Train until `run.total_steps`; goes on from `run.progress`.
 
     Raises TrainingDiverged for a loss that is no number, Interrupted after SIGINT or SIGTERM (state saved),
@@ -112,7 +115,7 @@ def train(run: Run) -> None:
 
 
 def take_step(
-    model: Llama, objective: Objective, optimizer: FlatAdamW, batches: list[Batch], rate: float
+    model: Model, objective: Objective[Model], optimizer: FlatAdamW, batches: list[Batch], rate: float
 ) -> tuple[float, float]:
     """One optimizer step over micro-batches; returns the mean loss per target token and the gradient norm.
 
@@ -133,7 +136,7 @@ def take_step(
     return loss, norm
 
 
-def evaluate(run: Run) -> float:
+def evaluate(run: Run[Model]) -> float:
     """Mean loss per target token on the dev batches, in nats; keeps the best in `run.progress`."""
     run.model.eval()
     # No torch.no_grad() here: the compiled forward pass of the training step is used again as it is.
@@ -157,7 +160,9 @@ def count(progress: Progress, stream: BatchStream, batches: list[Batch]) -> int:
     return tokens
 
 
-def diverged(run: Run, loss: float, norm: float, rate: float, batches: list[Batch]) -> TrainingDiverged:
+def diverged(
+    run: Run[Model], loss: float, norm: float, rate: float, batches: list[Batch]
+) -> TrainingDiverged:
     """The explanation of a loss that is no number: when, with what, on which rows, and what to do."""
     newest = run.checkpoints.newest()
     return TrainingDiverged(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import torch
 
@@ -15,8 +15,8 @@ from training import hardware
 from training.checkpoint import Checkpoints, Progress
 from training.config import JobConfig
 from training.examples import ChatTokenizer, Examples
-from training.loop import Objective, Run, next_token_loss
-from training.model import Llama
+from training.kinds import ModelKind, OwnLlama, Sizes
+from training.loop import Model, Objective, Run, next_token_loss
 from training.optim import FlatAdamW
 from training.packing import Batch, BatchStream, PackedData
 
@@ -27,23 +27,27 @@ _COMPILE_PAYS_FROM = 2.5e12
 
 
 @dataclass(slots=True)
-class Task:
+class Task(Generic[Model]):
     """What makes a job this job."""
 
     name: str
     settings: JobConfig
     tokenizer: ChatTokenizer
-    model: Llama
+    model: Model
     read: Reader
     """How the rows of a split become groups."""
-    objective: Objective = next_token_loss
+    # mypy cannot see that both defaults go with the default of `Model`, our own Llama.
+    objective: Objective[Model] = next_token_loss  # type: ignore[assignment]
+    kind: ModelKind[Model] = field(default_factory=OwnLlama)  # type: ignore[arg-type]
 
 
-def prepare(task: Task, checkpoints: Checkpoints) -> tuple[Run, dict[str, Any]]:
+def prepare(task: Task[Model], checkpoints: Checkpoints) -> tuple[Run[Model], dict[str, Any]]:
     """All that the loop needs, set to the last checkpoint if there is one; and the facts worth noting."""
     settings, batch, model = task.settings, task.settings.batch, task.model
-    _check_sizes(task)
-    model.recompute = settings.activation_checkpointing
+    sizes = task.kind.sizes(model)
+    _check_sizes(task, sizes)
+    if settings.activation_checkpointing:
+        task.kind.recompute(model)
     threads = hardware.set_threads(settings.threads)
     dtype, device = hardware.choose_dtype(settings.precision), hardware.choose_device()
     _be_deterministic(settings.seed)
@@ -63,13 +67,13 @@ def prepare(task: Task, checkpoints: Checkpoints) -> tuple[Run, dict[str, Any]]:
         stream.seek(progress.epoch, progress.row)
         print(f"{task.name}: goes on from {newest}", file=sys.stderr)
 
-    work = model.parameter_count() * (total_steps - progress.step) * rows_per_step * batch.row_tokens
+    work = sizes.parameters * (total_steps - progress.step) * rows_per_step * batch.row_tokens
     wanted = settings.compile == "always" or (settings.compile == "auto" and work > _COMPILE_PAYS_FROM)
     compiled = wanted and _compile(task, dev[0])
     facts = {
-        "model": model.config.model_dump(), "vocab_size": model.embedding.num_embeddings,
-        "parameters": model.parameter_count(), "train_rows": examples.rows,
-        "rows_too_long": examples.too_long,
+        "model": sizes.config, "vocab_size": sizes.vocabulary, "parameters": sizes.parameters,
+        "trainable_parameters": sizes.trainable,
+        "train_rows": examples.rows, "rows_too_long": examples.too_long,
         "total_steps": total_steps, "dtype": str(dtype).removeprefix("torch."), "device": str(device),
         "bf16_unit": hardware.bf16_support(), "threads": threads, "compiled": compiled,
     }  # fmt: skip
@@ -77,17 +81,17 @@ def prepare(task: Task, checkpoints: Checkpoints) -> tuple[Run, dict[str, Any]]:
     run = Run(
         name=task.name, settings=settings, model=model, objective=task.objective, optimizer=optimizer,
         stream=stream, dev=dev, dev_groups=list(dev_data.groups), checkpoints=checkpoints,
-        total_steps=total_steps, device=device,        log=lambda values: None, progress=progress,
+        total_steps=total_steps, device=device, log=lambda values: None, progress=progress,
     )  # fmt: skip
     return run, facts
 
 
-def _check_sizes(task: Task) -> None:
+def _check_sizes(task: Task[Model], sizes: Sizes) -> None:
     """Raise ConfigError where rows or tokens would not fit into the model."""
-    row_tokens, context = task.settings.batch.row_tokens, task.model.config.max_position_embeddings
+    row_tokens, context = task.settings.batch.row_tokens, sizes.context
     if row_tokens > context:
         raise ConfigError(f"batch.row_tokens = {row_tokens} is beyond the model's context of {context}")
-    wanted, there = task.tokenizer.vocabulary, task.model.embedding.num_embeddings
+    wanted, there = task.tokenizer.vocabulary, sizes.vocabulary
     if wanted > there:
         raise ConfigError(f"{task.tokenizer.folder}: has {wanted} token ids, the model only {there}")
 
@@ -99,7 +103,7 @@ def _be_deterministic(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def _packed(task: Task, examples: Examples) -> PackedData:
+def _packed(task: Task[Model], examples: Examples) -> PackedData:
     if examples.too_long:
         limit = task.settings.batch.row_tokens
         print(f"warning: {examples.too_long} rows are longer than {limit} tokens: left out", file=sys.stderr)
@@ -107,7 +111,7 @@ def _packed(task: Task, examples: Examples) -> PackedData:
     return PackedData(examples.groups, batch.row_tokens, batch.answers_per_prompt, task.settings.seed)
 
 
-def _dev_examples(task: Task, train: Examples) -> Examples:
+def _dev_examples(task: Task[Model], train: Examples) -> Examples:
     path = task.settings.data / "dev.jsonl"
     if path.is_file() and path.stat().st_size == 0:
         print(f"warning: {path} is empty: the dev loss is taken on training rows", file=sys.stderr)
@@ -115,14 +119,14 @@ def _dev_examples(task: Task, train: Examples) -> Examples:
     return task.read(path, task.tokenizer, task.settings.batch.row_tokens)
 
 
-def _dev_batches(task: Task, data: PackedData, height: int, device: torch.device) -> list[Batch]:
+def _dev_batches(task: Task[Model], data: PackedData, height: int, device: torch.device) -> list[Batch]:
     """The batches that every evaluation uses, all of one shape."""
     rows = data.epoch(0)
     starts = range(0, min(len(rows), task.settings.evaluation.max_batches * height), height)
     return [data.batch(rows[start : start + height], height).to(device) for start in starts]
 
 
-def _compile(task: Task, batch: Batch) -> bool:
+def _compile(task: Task[Model], batch: Batch) -> bool:
     """Compile the model's forward pass in place; False, with a word why, where the machine cannot."""
     if not hardware.can_compile():
         print(f"{task.name}: no C++ compiler found, the model runs uncompiled (slower)", file=sys.stderr)
@@ -141,7 +145,7 @@ def _compile(task: Task, batch: Batch) -> bool:
     return True
 
 
-def _describe(task: Task, facts: dict[str, Any], stream: BatchStream) -> str:
+def _describe(task: Task[Model], facts: dict[str, Any], stream: BatchStream) -> str:
     batch = task.settings.batch
     return (
         f"{task.name}: {facts['parameters'] / 1e6:.1f} M parameters, {facts['train_rows']:,} rows, "

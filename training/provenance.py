@@ -1,8 +1,10 @@
-"""Which code trained: the commit that a bundle's manifest states."""
+"""Which code trained, and by which command: what a bundle's manifest and the comparison state."""
 
 from __future__ import annotations
 
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 
@@ -23,3 +25,12 @@ def git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip() or None
+
+
+def command_line() -> str:
+    """The command that this process was started with, as a person would type it."""
+    program, *arguments = sys.argv
+    path = Path(program)
+    # `python -m training` arrives here as the path of training/__main__.py.
+    start = ["python", "-m", path.parent.name] if path.name == "__main__.py" else [path.name]
+    return shlex.join([*start, *arguments])
