@@ -8,7 +8,10 @@ from typing import Annotated
 import typer
 
 from common import cli
+from training.adapters.cli import adapt, adapter
 from training.data.cli import data
+from training.labs.cli import lab
+from training.measure_cli import outcome
 from training.options import Data, Fresh, Output, Overrides, Start, with_paths
 from training.tokenizer import tokenizer
 
@@ -17,6 +20,10 @@ app = typer.Typer(
 )
 app.command()(data)
 app.command()(tokenizer)
+app.command()(adapt)
+app.add_typer(adapter, name="adapter")
+app.command()(outcome)
+app.add_typer(lab, name="lab")
 
 CONFIGS = Path(__file__).parent / "configs"
 

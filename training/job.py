@@ -24,7 +24,7 @@ from training.tracking import MetricsFile, MlflowLogger, flatten
 _MLFLOW_EVERY = 10
 """Steps between two points in MLflow; metrics.jsonl has all."""
 _SAMPLE_TOKENS = 128
-_NOT_IDENTITY = {"output", "checkpoint", "mlflow", "threads", "activation_checkpointing"}
+_NOT_IDENTITY = {"output", "checkpoint", "mlflow", "threads", "activation_checkpointing", "quality_inputs"}
 """Settings that a resumed run may change."""
 _RUN_FILES = ("metrics.jsonl", "samples.jsonl", "result.json", "config.json", "mlflow-run.txt", OUTCOME)
 

@@ -102,6 +102,14 @@ def save_model(
                 shutil.copyfile(tokenizer / name, part / name)
 
 
+def model_folder(start: Path) -> Path:
+    """The folder with the weights, given it or its run folder. Raises LayoutError where there is none."""
+    folder = start / "model" if (start / "model").is_dir() else start
+    if not (folder / "model.safetensors").is_file():
+        raise LayoutError(f"{start}: no model to start from; run `python -m training pretrain` first")
+    return folder
+
+
 def load_model(folder: Path, dropout: float = 0.0) -> Llama:
     """The float32 model in `folder`. Raises LayoutError where it is missing or no tied, bias-free Llama."""
     try:

@@ -7,17 +7,13 @@ from typing import Any
 from training.config import SftConfig
 from training.examples import ChatTokenizer, read_answers
 from training.job import finished_result, identity_of, run_task, summary
-from training.layout import LayoutError, load_model
+from training.layout import load_model, model_folder
 from training.prepare import Task
 
 
 def sft(settings: SftConfig) -> dict[str, Any]:
     """Run the job; returns its result."""
-    start = settings.start / "model" if (settings.start / "model").is_dir() else settings.start
-    if not (start / "model.safetensors").is_file():
-        raise LayoutError(
-            f"{settings.start}: no model to start from; run `python -m training pretrain` first"
-        )
+    start = model_folder(settings.start)
     folder = settings.tokenizer or start
     tokenizer = ChatTokenizer(folder)
     identity = identity_of("sft", settings, folder, start)
