@@ -47,7 +47,10 @@ def read_job(run: Path | None, git_commit: str | None = None) -> Job:
 
 
 def read_evaluation(path: Path | None) -> list[EvaluationResult]:
-    """Results as a list of objects with metric, value, n, ci_low, ci_high (or that list under `results`)."""
+    """Results as a list of objects with metric, value, n, ci_low, ci_high.
+
+    Or that list under `results`, or under `metrics` as `python -m evaluation score --output` writes it.
+    """
     return [
         _section(EvaluationResult, row, f"{path}: row {i}") for i, row in enumerate(_read_rows(path), start=1)
     ]
@@ -99,9 +102,11 @@ def _read_rows(path: Path | None) -> list[Any]:
         return []
     values = _read_json(path)
     if isinstance(values, dict):
-        values = values.get("results")
+        values = values.get("results", values.get("metrics"))
     if not isinstance(values, list):
-        raise BundleError(f"{path}: expected a JSON list, or an object with the list under `results`")
+        raise BundleError(
+            f"{path}: expected a JSON list, or an object with the list under `results` or `metrics`"
+        )
     return values
 
 

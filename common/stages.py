@@ -11,6 +11,7 @@ import hashlib
 import json
 import shlex
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ from rich.console import Console
 from common.errors import TriviumError
 from common.files import atomic_write
 from common.processes import tree_memory_bytes
+
+OptionValue = str | int | Path | list[str]
 
 
 class StageError(TriviumError):
@@ -71,6 +74,15 @@ class State(BaseModel):
             return cls.model_validate_json(path.read_text())
         except (OSError, ValidationError):
             return cls()
+
+
+def python_command(command: str, *arguments: str, **options: OptionValue) -> tuple[str, ...]:
+    """`python -m <command> <arguments> --option value …`; a list gives its option several times."""
+    words = [sys.executable, "-m", *command.split(), *arguments]
+    for name, value in options.items():
+        for item in value if isinstance(value, list) else [value]:
+            words += [f"--{name.replace('_', '-')}", str(item)]
+    return tuple(words)
 
 
 def run_stages(stages: Sequence[Stage], state_path: Path, console: Console) -> State:

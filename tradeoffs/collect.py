@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
-import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from bundle import Bundle
 from common.errors import TriviumError
+from common.machine import this_machine, versions
 from tradeoffs import quality
 from tradeoffs.config import DemoConfig
 from tradeoffs.demo import bundle_folder, data_folder
@@ -21,7 +17,6 @@ from tradeoffs.lane import LaneResult
 from tradeoffs.report.model import (
     BundleCard,
     DataCard,
-    Machine,
     ReportInput,
     Sample,
     Training,
@@ -55,8 +50,8 @@ def collect(config: DemoConfig) -> ReportInput:
     wanted = quality.References.read(data_folder(config.data) / "references-dev.jsonl", config.quality.inputs)
     return ReportInput(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        machine=_machine(),
-        versions=_versions(),
+        machine=this_machine(),
+        versions=versions(PACKAGES),
         bundle=_bundle_card(config, bundle),
         lanes=[result.lane for result in results],
         samples=_samples(wanted, results, config.quality.samples),
@@ -69,32 +64,6 @@ def _read_lane(path: Path) -> LaneResult:
         return LaneResult.model_validate_json(path.read_text())
     except (OSError, ValueError) as exc:
         raise CollectError(f"{path}: no measured lane there; run `python -m tradeoffs demo` ({exc})") from exc
-
-
-def _machine() -> Machine:
-    names = [line.split(":", 1)[1].strip() for line in _cpu_lines() if line.startswith("model name")]
-    release = platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
-    return Machine(
-        cpu=names[0] if names else platform.machine(),
-        cores=len(os.sched_getaffinity(0)),
-        ram_bytes=psutil.virtual_memory().total,
-        os=f"{release}, Linux {platform.release()}, {platform.machine()}",
-    )
-
-
-def _cpu_lines() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _bundle_card(config: DemoConfig, bundle: Bundle) -> BundleCard:

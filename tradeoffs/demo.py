@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from rich.console import Console
 
 from common.config import read_yaml
 from common.errors import ConfigError
+from common.stages import OptionValue, Stage, State, python_command, run_stages
 from tradeoffs.config import DemoConfig, JobConfig
-from common.stages import Stage, State, run_stages
 
 SERVING = ("bundle", "common", "edge", "evaluation", "observability", "roads", "services", "tests/load")
 
-Value = str | int | Path | list[str]
 DATA_KEYS = {"output": "data", "name": None}
 """Keys of a data configuration that decide its folder, and their defaults."""
 
@@ -36,12 +34,12 @@ def data_folder(job: JobConfig) -> Path:
 
 def stages(config: DemoConfig, config_path: Path, overrides: list[str]) -> list[Stage]:
     """All stages in order. `config_path` and `overrides` are handed on to this room's own commands."""
-    mine: dict[str, Value] = {"config": config_path, "set": overrides}
+    mine: dict[str, OptionValue] = {"config": config_path, "set": overrides}
     lanes = [
         Stage(
             name=f"lane {lane.name}",
             title=f"road {lane.road}, format {lane.format}",
-            command=_python("tradeoffs lane", lane=lane.name, **mine),
+            command=python_command("tradeoffs lane", lane=lane.name, **mine),
             outputs=(config.folder / "lanes" / lane.name / "lane.json",),
             inputs=(Path("tradeoffs/lane.py"), Path("tradeoffs/parity.py"), Path("roads/configs")),
             rooms=SERVING,
@@ -57,7 +55,7 @@ def _data(config: DemoConfig) -> list[Stage]:
         Stage(
             name="data",
             title="data",
-            command=_python("training data", config=config.data.config, set=config.data.set),
+            command=python_command("training data", config=config.data.config, set=config.data.set),
             outputs=(data / "card.json",),
             inputs=(config.data.config,),
             rooms=("common", "training/data"),
@@ -65,7 +63,7 @@ def _data(config: DemoConfig) -> list[Stage]:
         Stage(
             name="tokenizer",
             title="tokenizer",
-            command=_python(
+            command=python_command(
                 "training tokenizer", data=data, output=tokenizer, vocab_size=config.tokenizer_vocabulary
             ),
             outputs=(tokenizer / "tokenizer.json",),
@@ -84,7 +82,7 @@ def _training(config: DemoConfig) -> list[Stage]:
         Stage(
             name=name,
             title=title,
-            command=_python(
+            command=python_command(
                 f"training {name}",
                 config=job.config,
                 set=[f"data={data}", f"output={run / name}", start, *job.set],
@@ -98,10 +96,10 @@ def _training(config: DemoConfig) -> list[Stage]:
     ]
 
 
-def _bundle(config: DemoConfig, mine: dict[str, Value]) -> list[Stage]:
+def _bundle(config: DemoConfig, mine: dict[str, OptionValue]) -> list[Stage]:
     data, run, bundle = data_folder(config.data), config.folder, bundle_folder(config)
     metrics, gates = run / "evaluation" / "metrics.json", run / "evaluation" / "gates.json"
-    build = _python(
+    build = python_command(
         "bundle build",
         "--replace",
         model=run / "sft" / "model",
@@ -119,7 +117,7 @@ def _bundle(config: DemoConfig, mine: dict[str, Value]) -> list[Stage]:
         Stage(
             name="evaluate",
             title="evaluation against the gate",
-            command=_python("tradeoffs evaluate", **mine),
+            command=python_command("tradeoffs evaluate", **mine),
             outputs=(metrics, gates),
             inputs=(Path("tradeoffs/evaluate.py"),),
             rooms=("common", "evaluation"),
@@ -128,40 +126,40 @@ def _bundle(config: DemoConfig, mine: dict[str, Value]) -> list[Stage]:
         Stage(
             name="export",
             title="export for the edge: ONNX fp32 and int4",
-            command=_python("edge export", bundle=bundle, variant=["fp32", "int4"]),
+            command=python_command("edge export", bundle=bundle, variant=["fp32", "int4"]),
             outputs=(bundle / "onnx" / "fp32", bundle / "onnx" / "int4"),
             rooms=("edge",),
         ),
         Stage(
             name="sign",
             title="signature",
-            command=_python("bundle sign", str(bundle)),
+            command=python_command("bundle sign", str(bundle)),
             outputs=(bundle / "signature.json",),
         ),
         Stage(
             name="verify",
             title="verification",
-            command=_python("bundle verify", str(bundle)),
+            command=python_command("bundle verify", str(bundle)),
             outputs=(bundle,),
             always=True,
         ),
     ]
 
 
-def _report(config: DemoConfig, mine: dict[str, Value]) -> list[Stage]:
+def _report(config: DemoConfig, mine: dict[str, OptionValue]) -> list[Stage]:
     results = config.folder / "results.json"
     return [
         Stage(
             name="collect",
             title="results of all roads",
-            command=_python("tradeoffs collect", **mine),
+            command=python_command("tradeoffs collect", **mine),
             outputs=(results,),
             inputs=(Path("tradeoffs/collect.py"),),
         ),
         Stage(
             name="report",
             title="report",
-            command=_python("tradeoffs report", input=results, output=config.report),
+            command=python_command("tradeoffs report", input=results, output=config.report),
             outputs=(config.report / "index.html",),
             always=True,
         ),
@@ -171,12 +169,3 @@ def _report(config: DemoConfig, mine: dict[str, Value]) -> list[Stage]:
 def bundle_folder(config: DemoConfig) -> Path:
     """Where the job's bundle is."""
     return Path("bundles") / config.bundle.name / config.bundle.version
-
-
-def _python(command: str, *arguments: str, **options: Value) -> tuple[str, ...]:
-    """`python -m <command> <arguments> --option value …`; a list gives its option several times."""
-    words = [sys.executable, "-m", *command.split(), *arguments]
-    for name, value in options.items():
-        for item in value if isinstance(value, list) else [value]:
-            words += [f"--{name.replace('_', '-')}", str(item)]
-    return tuple(words)

@@ -13,9 +13,9 @@ from pathlib import Path
 from rich.console import Console
 
 from common.errors import ConfigError, TriviumError
+from common.stages import State
 from tradeoffs.config import DemoConfig
 from tradeoffs.demo import demo
-from common.stages import State
 
 
 class BusyError(TriviumError):

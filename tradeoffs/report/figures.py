@@ -1,128 +1,20 @@
-"""The figures that lanes are compared by, and who is best: overlapping intervals are a tie."""
+"""The figures that lanes are compared by."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from statistics import median
 
-from tradeoffs.report.model import Ci95, Lane, ReportInput
+from common.pages.figures import Criterion, Figure
+from tradeoffs.report.model import Lane, ReportInput
 from tradeoffs.report.prices import Prices, best_sustained, capacity_is_lower_bound, cost
 
-SAME_WITHIN = 0.05
-"""Figures without an interval are a tie when they differ by less than this share of the best."""
-
 ROAD_NAMES = {"onprem": "on-prem", "local": "reference"}
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One value of one lane."""
-
-    value: float
-    n: int | None = None
-    ci95: Ci95 = (None, None)
-    at_least: bool = False
-    """The ladder ended before the lane did: the true value is this or more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    """Something lanes are compared by."""
-
-    key: str
-    label: str
-    unit: str
-    """Unit of the values as they are shown; `scale` turns the measured value into it."""
-    scale: float
-    digits: int
-    higher_is_better: bool | None
-    """None: a description; lanes are not ranked by it."""
-    figures: dict[str, Figure]
-    """Lane key → figure; lanes without a valid measurement are left out."""
-
-    @property
-    def arrow(self) -> str:
-        """The direction of better."""
-        return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
-
-    def text(self, key: str) -> str:
-        """The lane's value with its unit, for example `41.3 ms`; a dash where there is none."""
-        figure = self.figures.get(key)
-        if figure is None:
-            return "–"
-        return f"{'≥ ' if figure.at_least else ''}{self.number(figure.value)}{self._suffix}"
-
-    def plain(self, key: str) -> str:
-        """The lane's value without its unit, for a table whose row names it."""
-        figure = self.figures.get(key)
-        return "–" if figure is None else f"{'≥ ' if figure.at_least else ''}{self.number(figure.value)}"
-
-    def number(self, value: float) -> str:
-        """A value of this criterion without its unit."""
-        return f"{value * self.scale:,.{self.digits}f}"
-
-    def detail(self, key: str) -> str:
-        """n and interval of the lane's value, where it is a sample."""
-        figure = self.figures.get(key)
-        if figure is None or figure.n is None:
-            return ""
-        low, high = ("…" if side is None else self.number(side) for side in figure.ci95)
-        interval = f", 95 % interval {low} to {high}" if figure.ci95 != (None, None) else ""
-        return f"n={figure.n}{interval}"
-
-    def short_detail(self, key: str) -> str:
-        """The same in brackets, for a table."""
-        figure = self.figures.get(key)
-        if figure is None or figure.n is None:
-            return ""
-        low, high = ("…" if side is None else self.number(side) for side in figure.ci95)
-        interval = f"[{low}, {high}], " if figure.ci95 != (None, None) else ""
-        return f"{interval}n={figure.n}"
-
-    @property
-    def _suffix(self) -> str:
-        return "" if not self.unit else self.unit if self.unit == "%" else f" {self.unit}"
-
-
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """Lanes by one criterion."""
-
-    criterion: Criterion
-    order: tuple[str, ...]
-    """Lane keys, best first."""
-    best: tuple[str, ...]
-    """The first and those that cannot be told from it."""
-
-    @property
-    def is_tie(self) -> bool:
-        """More than one lane is best."""
-        return len(self.best) > 1
 
 
 def lane_name(lane: Lane) -> str:
     """`edge int4`, `on-prem fp32`."""
     return f"{ROAD_NAMES.get(lane.road, lane.road)} {lane.format}"
-
-
-def rank(criterion: Criterion) -> Ranking | None:
-    """Order the lanes; None where none has a figure or neither direction is better."""
-    if not criterion.figures or criterion.higher_is_better is None:
-        return None
-    figures = criterion.figures
-    order = sorted(figures, key=lambda key: figures[key].value, reverse=criterion.higher_is_better)
-    best = tuple(key for key in order if same(figures[order[0]], figures[key]))
-    return Ranking(criterion, tuple(order), best)
-
-
-def same(first: Figure, second: Figure) -> bool:
-    """Whether two figures cannot be told apart: intervals overlap, or, without any, they differ by < 5 %."""
-    sides = (*first.ci95, *second.ci95)
-    if all(side is None for side in sides):
-        scale = max(abs(first.value), abs(second.value))
-        return abs(first.value - second.value) <= SAME_WITHIN * scale
-    return _low(first) <= _high(second) and _low(second) <= _high(first)
 
 
 def criteria(report: ReportInput, prices: Prices) -> dict[str, Criterion]:
@@ -229,23 +121,3 @@ def _cost(lane: Lane, prices: Prices) -> Figure | None:
 def _upkeep(lane: Lane, prices: Prices) -> Figure | None:
     price = prices.roads.get(lane.road)
     return None if price is None else Figure(price.upkeep_hours)
-
-
-def _low(figure: Figure) -> float:
-    return (
-        figure.value
-        if figure.ci95 == (None, None)
-        else -float("inf")
-        if figure.ci95[0] is None
-        else figure.ci95[0]
-    )
-
-
-def _high(figure: Figure) -> float:
-    return (
-        figure.value
-        if figure.ci95 == (None, None)
-        else float("inf")
-        if figure.ci95[1] is None
-        else figure.ci95[1]
-    )

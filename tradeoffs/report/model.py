@@ -14,26 +14,15 @@ from pydantic import Field, ValidationError, model_validator
 
 from common.config import StrictModel
 from common.errors import TriviumError
+from common.machine import Machine
+from common.pages.figures import Ci95
 from tradeoffs.parity import Parity
 
 SCHEMA: Literal["trivium.tradeoffs/v1"] = "trivium.tradeoffs/v1"
 
-Ci95 = tuple[float | None, float | None]
-"""A 95 % confidence interval; a side is null where the sample is too small to bound it."""
-
 
 class ReportError(TriviumError):
     """The measurements or the price file cannot be used."""
-
-
-class Machine(StrictModel):
-    """Where everything ran, server and client together."""
-
-    cpu: str
-    cores: int = Field(gt=0)
-    ram_bytes: int = Field(gt=0)
-    os: str
-    accelerator: str | None = None
 
 
 class DataCard(StrictModel):

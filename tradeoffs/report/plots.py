@@ -1,36 +1,21 @@
-"""The plots: each panel is a function that draws on one axes, so that PNG and page show the same thing."""
+"""The plots of the page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from tradeoffs.report.figures import Criterion, Figure, lane_name
+from common.pages.figures import Criterion, pareto_front
+from common.pages.panels import Draw, Panel
+from common.pages.scatter import axis_label, better_arrow, error_bar, label_points, make_room
+from common.pages.theme import Theme
+from tradeoffs.report.figures import lane_name
 from tradeoffs.report.model import CurvePoint, ReportInput
-from tradeoffs.report.theme import Theme, lane_colours
+from tradeoffs.report.theme import lane_colours
 
 LATENCY_PANELS = (("ttft_intended", "First token (TTFT)"), ("e2e_intended", "Whole answer (E2E)"))
-
-PANEL_WIDTH = 4.5
-"""Inches of 72 points: as wide as a phone, so that text keeps its size there."""
-
-Draw = Callable[[Axes, Theme], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """One plot of the page."""
-
-    name: str
-    title: str
-    caption: str
-    draw: Draw
-    height: float = 3.5
-    """Inches."""
 
 
 class Plots:
@@ -105,14 +90,14 @@ class Plots:
                 colour = theme.lane(self.index[key])
                 at = (x.figures[key].value * x.scale, y.figures[key].value * y.scale)
                 axes.errorbar(
-                    *at, xerr=_error(x, key), yerr=_error(y, key), fmt="o", ms=9, color=colour, lw=1.2,
+                    *at, xerr=error_bar(x, key), yerr=error_bar(y, key), fmt="o", ms=9, color=colour, lw=1.2,
                     mfc=colour if key in front else theme.paper, mew=2, zorder=3,
                 )  # fmt: skip
-            axes.set(xlabel=_axis_label(x), ylabel=_axis_label(y))
-            _room(axes, x, y, keys)
+            axes.set(xlabel=axis_label(x), ylabel=axis_label(y))
+            make_room(axes, x, y, keys)
             points = [(x.figures[key].value * x.scale, y.figures[key].value * y.scale) for key in keys]
             label_points(axes, theme, points, [self.names[key] for key in keys])
-            _better_arrow(axes, theme, y)
+            better_arrow(axes, theme, y)
 
         caption = "Filled: no other lane is better in both (Pareto front). Bars: 95 % intervals."
         return Panel(
@@ -137,7 +122,7 @@ class Plots:
                     place = number + (offset - 1) * height
                     axes.barh(place, value, height * 0.9, color=theme.lane(self.index[key]), alpha=opacity)
                     axes.errorbar(
-                        value, place, xerr=_error(criterion, key), fmt="none", ecolor=theme.ink, lw=1
+                        value, place, xerr=error_bar(criterion, key), fmt="none", ecolor=theme.ink, lw=1
                     )
                     percentile = criterion.key.rsplit("_", 1)[1]
                     end = max(value, _error_end(criterion, key))
@@ -171,40 +156,12 @@ class Plots:
         return Panel(key, title, "Lower is better.", draw, height=0.75 + 0.4 * len(keys))
 
 
-def pareto_front(x: Criterion, y: Criterion, keys: Sequence[str]) -> set[str]:
-    """Lanes that no other lane beats in both criteria (as good in one and better in the other counts)."""
-
-    def goods(key: str) -> tuple[float, float]:
-        sign = (1 if x.higher_is_better else -1, 1 if y.higher_is_better else -1)
-        return sign[0] * x.figures[key].value, sign[1] * y.figures[key].value
-
-    def beaten(key: str) -> bool:
-        mine = goods(key)
-        return any(
-            all(a >= b for a, b in zip(goods(other), mine, strict=True)) and goods(other) != mine
-            for other in keys
-        )
-
-    return {key for key in keys if not beaten(key)}
-
-
 def _markers(
     axes: Axes, theme: Theme, points: Sequence[CurvePoint], values: Sequence[float], colour: str
 ) -> None:
     for point, value in zip(points, values, strict=True):
         hollow = theme.paper if point.saturated or not point.valid else colour
         axes.plot(point.offered_rate, value, "o", ms=6, color=colour, mfc=hollow, mew=1.6, zorder=3)
-
-
-def _error(criterion: Criterion, key: str) -> Any:
-    """Distances to the interval's ends, as errorbar wants them; None where there is no interval."""
-    figure = criterion.figures[key]
-    if figure.ci95 == (None, None):
-        return None
-    low, high = figure.ci95
-    below = 0.0 if low is None else max(0.0, figure.value - low)
-    above = 0.0 if high is None else max(0.0, high - figure.value)
-    return [[below * criterion.scale], [above * criterion.scale]]
 
 
 def _error_end(criterion: Criterion, key: str) -> float:
@@ -217,73 +174,8 @@ def _samples(criterion: Criterion) -> str:
     return f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
 
 
-def _axis_label(criterion: Criterion) -> str:
-    unit = f" ({criterion.unit})" if criterion.unit else ""
-    return f"{criterion.label}{unit}"
-
-
 def _short(criterion: Criterion) -> str:
     return "cost" if criterion.key == "cost" else criterion.label
-
-
-def _room(axes: Axes, x: Criterion, y: Criterion, keys: Sequence[str]) -> None:
-    """Space around the points: labels stand to the right of and above them."""
-    for criterion, setter, after in ((x, axes.set_xlim, 0.55), (y, axes.set_ylim, 0.3)):
-        ends = [_ends(criterion.figures[key], criterion.scale) for key in keys]
-        low, high = min(end[0] for end in ends), max(end[1] for end in ends)
-        span = (high - low) or abs(high) or 1.0
-        setter(low - 0.25 * span, high + after * span)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
-
-
-def _ends(figure: Figure, scale: float) -> tuple[float, float]:
-    low, high = figure.ci95
-    return (figure.value if low is None else low) * scale, (figure.value if high is None else high) * scale
-
-
-LABEL_PLACES = ((10, 7), (10, -15), (-10, 7), (-10, -15), (10, 20), (10, -28), (-10, 20), (-10, -28))
-"""Where a point's label may stand, in points from it; the first place that is free is taken."""
-
-
-def label_points(
-    axes: Axes, theme: Theme, points: Sequence[tuple[float, float]], names: Sequence[str]
-) -> None:
-    """Name the points so that names do not lie over each other or over another point."""
-    pixels = [axes.transData.transform(point) for point in points]
-    scale = axes.figure.dpi / 72
-    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in pixels]
-    for (x, y), point, name in zip(pixels, points, names, strict=True):
-        width, height = 5.6 * len(name) * scale, 10 * scale
-        boxes = []
-        for right, up in LABEL_PLACES:
-            left = x + right * scale - (width if right < 0 else 0)
-            boxes.append(((right, up), (left, y + up * scale, left + width, y + up * scale + height)))
-        place, box = next((made for made in boxes if not any(_overlap(made[1], t) for t in taken)), boxes[0])
-        taken.append(box)
-        axes.annotate(
-            name, point, xytext=place, textcoords="offset points", color=theme.ink, fontsize=9,
-            ha="right" if place[0] < 0 else "left",
-            bbox={"facecolor": theme.paper, "edgecolor": "none", "alpha": 0.75, "pad": 0.6},
-        )  # fmt: skip
-
-
-Box = tuple[float, float, float, float]
-
-
-def _overlap(first: Box, second: Box) -> bool:
-    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
-
-
-def _better_arrow(axes: Axes, theme: Theme, y: Criterion) -> None:
-    """x is a cost or a time: better is always left; up or down as y says."""
-    tip, tail = ((0.03, 0.97), (0.13, 0.85)) if y.higher_is_better else ((0.03, 0.03), (0.13, 0.15))
-    axes.annotate(
-        "", xy=tip, xytext=tail, xycoords="axes fraction",
-        arrowprops={"arrowstyle": "-|>", "color": theme.muted, "lw": 1.6},
-    )  # fmt: skip
-    axes.annotate("better", tail, xycoords="axes fraction", xytext=(4, 0), textcoords="offset points",
-                  color=theme.muted, fontsize=9, va="center")  # fmt: skip
 
 
 def _rows(axes: Axes, names: Sequence[str], unit: str) -> None:

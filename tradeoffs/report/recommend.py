@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tradeoffs.report.figures import ROAD_NAMES, Criterion, Ranking, lane_name, rank
+from common.pages.figures import Criterion, Ranking, rank
+from tradeoffs.report.figures import ROAD_NAMES, lane_name
 from tradeoffs.report.model import Lane, ReportInput
 
 BOUNDARIES = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tradeoffs.report.figures import Criterion, Ranking, criteria, lane_name, rank
+from common.pages.figures import Criterion, Ranking, rank
+from tradeoffs.report.figures import criteria, lane_name
 from tradeoffs.report.model import Lane, LoadFigures, ReportInput, Sample
 from tradeoffs.report.prices import Cost, Prices, capacity_is_lower_bound, cost
 from tradeoffs.report.recommend import Advice, Advisor

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from common.files import atomic_write
-from tradeoffs.report import render
+from common.pages import templates
+from common.pages.panels import Panel, png, svg
 from tradeoffs.report.model import Latency, ReportInput
-from tradeoffs.report.plots import Panel, Plots
+from tradeoffs.report.plots import Plots
 from tradeoffs.report.prices import PRICE_FILE, load_prices
-from tradeoffs.report.theme import DARK, LIGHT, SANS, css_variables
 from tradeoffs.report.view import View, make_view
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -29,7 +28,7 @@ def write_report(results: ReportInput, output: Path, prices: Path = PRICE_FILE) 
     view = make_view(results, load_prices(prices))
     groups = Plots(results, view.criteria).groups()
     for name, panels in groups.items():
-        render.png(panels, output / f"{name}.png")
+        png(panels, output / f"{name}.png")
     atomic_write(output / "report.json", json.dumps(view.to_dict(), indent=2, ensure_ascii=False) + "\n")
     atomic_write(output / "report.md", _markdown(view, groups))
     page = output / "index.html"
@@ -39,19 +38,12 @@ def write_report(results: ReportInput, output: Path, prices: Path = PRICE_FILE) 
 
 def _page(view: View, groups: dict[str, list[Panel]]) -> str:
     environment = _environment(autoescape=True)
-    plots = {
-        name: [(panel, Markup(render.svg(panel))) for panel in panels] for name, panels in groups.items()
-    }
-    css = Markup((TEMPLATES / "style.css").read_text())
-    light, dark = Markup(css_variables(LIGHT)), Markup(css_variables(DARK))
+    plots = {name: [(panel, Markup(svg(panel))) for panel in panels] for name, panels in groups.items()}
     return environment.get_template("page.html.j2").render(
         view=view,
         report=view.report,
         plots=plots,
-        css=css,
-        light=light,
-        dark=dark,
-        sans=Markup(SANS),
+        **templates.style(),
     )
 
 
@@ -61,11 +53,8 @@ def _markdown(view: View, groups: dict[str, list[Panel]]) -> str:
 
 
 def _environment(*, autoescape: bool) -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=autoescape, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"ms": _ms, "ms_interval": _ms_interval, "size": _size, "cell": _cell}
+    environment = templates.environment(TEMPLATES, autoescape=autoescape)
+    environment.filters |= {"ms": _ms, "ms_interval": _ms_interval}
     return environment
 
 
@@ -77,15 +66,3 @@ def _ms_interval(latency: Latency, percentile: str) -> str:
     """The 95 % interval of a percentile in ms; empty where the sample bounds neither side."""
     low, high = getattr(latency, f"{percentile}_ci95")
     return "" if (low, high) == (None, None) else f"{_ms(low)} to {_ms(high)}".replace("–", "…")
-
-
-def _size(count: float) -> str:
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= factor:
-            return f"{count / factor:,.1f} {unit}"
-    return f"{count:,.0f} B"
-
-
-def _cell(text: Any) -> str:
-    """Text inside a Markdown table or list: one line, no column breaks."""
-    return " ".join(str(text).split()).replace("|", "\\|")

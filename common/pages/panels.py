@@ -1,10 +1,11 @@
-"""Panels to files: PNG for documents, SVG for the page."""
+"""Plots as panels, each a function that draws on one axes: PNG for documents, SVG for the page."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,31 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from common.files import atomic_path
-from tradeoffs.report.plots import PANEL_WIDTH, Panel
-from tradeoffs.report.theme import LIGHT, STAND_IN, Theme, to_css
+from common.pages.theme import LIGHT, STAND_IN, Theme, to_css
+
+PANEL_WIDTH = 4.5
+"""Inches of 72 points: as wide as a phone, so that text keeps its size there."""
+
+Draw = Callable[[Axes, Theme], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One plot of the page."""
+
+    name: str
+    title: str
+    caption: str
+    draw: Draw
+    height: float = 3.5
+    """Inches."""
+    width: float = PANEL_WIDTH
 
 
 def svg(panel: Panel) -> str:
     """The panel as an SVG element whose colours and font come from the page's CSS."""
     with mpl.rc_context(_style(STAND_IN) | {"svg.fonttype": "none", "svg.hashsalt": panel.name}):
-        figure = Figure(figsize=(PANEL_WIDTH, panel.height), layout="constrained")
+        figure = Figure(figsize=(panel.width, panel.height), layout="constrained")
         figure.patch.set_alpha(0)
         _draw(panel, figure.add_subplot(), STAND_IN, title=False)
         stream = io.StringIO()
@@ -36,7 +54,7 @@ def svg(panel: Panel) -> str:
 def png(panels: Sequence[Panel], path: Path) -> None:
     """All panels of a group side by side in one picture, on white. Raises FileError."""
     with mpl.rc_context(_style(LIGHT)):
-        width = PANEL_WIDTH * len(panels)
+        width = sum(panel.width for panel in panels)
         figure = Figure(figsize=(width, max(panel.height for panel in panels) + 0.3), layout="constrained")
         for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             _draw(panel, axes, LIGHT, title=True)

@@ -1,0 +1,171 @@
+"""The headline room: swapped values, clean texts, the hard split, answers drawn again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from common.errors import ConfigError, TriviumError
+from tests.fixtures.tiny_training import TINY, write_data, write_tokenizer
+from training.examples import ChatTokenizer
+from training.headline.answer import Reranking, answer
+from training.headline.augment import augment
+from training.headline.best import BestConfig, run_best, stages
+from training.headline.clean import clean
+from training.headline.cli import CONFIG
+from training.headline.hard_split import split
+from training.headline.pairs import Pairs, PairsError, read_pairs
+from training.headline.swap import ValueSwapper
+from training.model import Llama
+
+pytestmark = pytest.mark.unit
+
+SWAPPER = ValueSwapper(
+    {"name": ["Salt", "The Tin Roof"], "near": ["Pier"], "eatType": ["coffee shop", "pub"],
+     "food": ["Fast food", "Italian", "Welsh"]}
+)  # fmt: skip
+
+
+def row(prompt: str, text: str) -> dict[str, object]:
+    messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": text}]
+    return {"id": text, "task": "data-to-text", "messages": messages}
+
+
+@pytest.mark.parametrize(
+    ("slot", "old", "new", "text", "expected"),
+    [
+        ("name", "Salt", "The Tin Roof", "At Salt, salty Salt.", "At The Tin Roof, salty The Tin Roof."),
+        ("eatType", "coffee shop", "pub", "A Coffee-Shop by the sea.", "A pub by the sea."),
+        ("food", "Welsh", "Italian", "It is a Welsh place.", "It is an Italian place."),
+        ("food", "Italian", "Welsh", "An Italian restaurant.", "A Welsh restaurant."),
+        ("food", "Italian", "Fast food", "It serves Italian food.", "It serves fast food."),
+        ("food", "Fast food", "Welsh", "It serves fast food.", "It serves Welsh food."),
+        ("food", "Italian", "Fast food", "Italian food is served.", "Fast food is served."),
+    ],
+)
+def test_a_value_is_replaced_word_for_word(slot: str, old: str, new: str, text: str, expected: str) -> None:
+    assert SWAPPER.replace(slot, text, old, new) == expected
+
+
+@pytest.mark.parametrize("text", ["Nothing of it here.", "A pub and a coffee shop."])
+def test_a_text_without_the_value_or_with_the_new_one_is_left_out(text: str) -> None:
+    assert SWAPPER.replace("eatType", text, "coffee shop", "pub") is None
+
+
+def test_input_and_texts_change_together() -> None:
+    pairs = Pairs(
+        {"name": "Old Inn", "food": "Greek"}, ("The Old Inn is Greek.", "Try Greek food at Old Inn.")
+    )
+    swapped = SWAPPER.swap(pairs, np.random.default_rng(3))
+    assert swapped is not None
+    for text in swapped.texts:
+        assert swapped.attributes["name"] in text
+        assert "Old Inn" not in text
+    assert swapped.attributes["name"] != "Old Inn"
+
+
+def test_texts_that_miss_a_slot_are_left_out() -> None:
+    pairs = Pairs({"name": "Salt", "food": "Italian"}, ("Salt serves Italian food.", "Salt is a nice place."))
+    assert clean([pairs])[0].texts == ("Salt serves Italian food.",)
+
+
+def test_an_input_without_a_clean_text_keeps_its_best_ones() -> None:
+    pairs = Pairs({"name": "Salt", "food": "Italian"}, ("Salt is nice.", "A nice place."))
+    assert clean([pairs])[0].texts == ("Salt is nice.",)
+
+
+def inputs(kind: str | None, size: int, count: int) -> list[Pairs]:
+    extra = {"food": "Greek", "area": "riverside", "priceRange": "cheap", "familyFriendly": "yes"}
+    rest = dict(list(extra.items())[: size - 1 - bool(kind)])
+    kinds = {"eatType": kind} if kind else {}
+    return [Pairs({"name": f"N{i}", **kinds, **rest}, (f"N{i}.",)) for i in range(count)]
+
+
+def test_the_hard_split_holds_out_the_longest_inputs_of_each_kind() -> None:
+    groups = [*inputs("pub", 3, 4), *inputs("pub", 4, 3), *inputs("coffee shop", 6, 4), *inputs(None, 5, 2)]
+    train, hard = split(groups)
+    assert sorted((p.attributes["eatType"], len(p.attributes)) for p in hard) == [
+        *[("coffee shop", 6)] * 2, *[("pub", 4)] * 3
+    ]  # fmt: skip
+    assert len(train) + len(hard) == len(groups)
+    assert not {p.key for p in train} & {p.key for p in hard}
+
+
+def test_a_set_without_kinds_cannot_be_split() -> None:
+    with pytest.raises(PairsError, match="eatType"):
+        split(inputs(None, 3, 2))
+
+
+def data_set(folder: Path) -> Path:
+    foods = ("Italian", "Welsh")
+    rows = [
+        row(f"name[N{i}], eatType[pub], food[{food}]", f"N{i} is a pub with {food} food.")
+        for i, food in enumerate(foods * 3)
+    ]
+    write_data(folder, rows, rows[:1])  # type: ignore[arg-type]
+    (folder / "card.json").write_text(json.dumps({"name": "x", "digest": "sha256:0", "rows": {"dev": 1}}))
+    return folder
+
+
+def test_an_augmented_set_is_a_data_set_again(tmp_path: Path) -> None:
+    said = augment(data_set(tmp_path / "a"), tmp_path / "b", copies=2, seed=1)
+    groups = read_pairs(tmp_path / "b" / "train.jsonl")
+    card = json.loads((tmp_path / "b" / "card.json").read_text())
+    assert card["rows"] == {"dev": 1, "train": sum(len(p.texts) for p in groups)}
+    assert card["made_from"] == "sha256:0"
+    assert card["digest"] != "sha256:0"
+    assert len(groups) > 6
+    assert f"{card['rows']['train']} rows" in said
+
+
+def test_the_same_seed_makes_the_same_bytes(tmp_path: Path) -> None:
+    data = data_set(tmp_path / "a")
+    for name in ("b", "c"):
+        augment(data, tmp_path / name, copies=2, seed=7)
+    b, c = ((tmp_path / name / "train.jsonl").read_bytes() for name in ("b", "c"))
+    assert b == c
+
+
+def test_data_without_attribute_lists_is_refused(tmp_path: Path) -> None:
+    data = write_data(tmp_path / "a", [row("hello", "hi")])  # type: ignore[list-item]
+    with pytest.raises(PairsError, match="attribute list"):
+        augment(data, tmp_path / "b", copies=1, seed=1)
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_wrong_answer_gives_way_to_a_sample_that_is_right(tmp_path: Path) -> None:
+    """A model that says nothing of the slots by itself: with samples, no answer gets worse."""
+    data = data_set(tmp_path / "data")
+    tokenizer = ChatTokenizer(write_tokenizer(data, tmp_path / "tokenizer"))
+    torch.manual_seed(0)
+    model = Llama(TINY, tokenizer.vocabulary)
+    prompts = ["name[N1], food[Italian]", "name[N2]"]
+    made = answer(model, tokenizer, prompts, Reranking(samples=4, temperature=1.0, max_new_tokens=12))
+    plain = answer(model, tokenizer, prompts, Reranking(samples=0, max_new_tokens=12))
+    assert plain.texts == plain.greedy == made.greedy
+    assert made.errors <= made.errors_greedy == plain.errors
+    assert made.slots == 3
+
+
+def test_the_shipped_configuration_is_a_chain_of_commands() -> None:
+    config = BestConfig.from_yaml(CONFIG)
+    names = [stage.name for stage in stages(config)]
+    assert names.index("augment") < names.index("sft") < names.index("answer testset") < names.index("sign")
+    assert all(stage.command[1] == "-m" for stage in stages(config))
+
+
+def test_a_misspelt_setting_is_named() -> None:
+    with pytest.raises(ConfigError, match="copies"):
+        BestConfig.from_yaml(CONFIG, ["copeis=3"])
+
+
+def test_missing_data_is_one_clear_line(tmp_path: Path) -> None:
+    from rich.console import Console
+
+    config = BestConfig.from_yaml(CONFIG, [f"source={tmp_path / 'nowhere'}"])
+    with pytest.raises(TriviumError, match="nowhere"):
+        run_best(config, Console())

@@ -1,0 +1,38 @@
+"""Make the headline model's training set: clean texts, and copies that tell of other values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from training.headline.clean import clean
+from training.headline.hard_split import split
+from training.headline.pairs import Pairs, read_pairs, write_data
+from training.headline.swap import ValueSwapper
+
+
+def augmented(groups: Sequence[Pairs], copies: int, seed: int, *, keep_errors: bool) -> list[Pairs]:
+    """The inputs with texts that say what they ask for, and `copies` versions of each with other values."""
+    kept = list(groups) if keep_errors else clean(groups)
+    swapper, rng = ValueSwapper.of(kept), np.random.default_rng(seed)
+    swapped = (swapper.swap(pairs, rng) for _ in range(copies) for pairs in kept)
+    return [*kept, *(pairs for pairs in swapped if pairs is not None)]
+
+
+def augment(
+    data: Path, output: Path, copies: int, seed: int, *, keep_errors: bool = False, hard: bool = False
+) -> str:
+    """Write the data set `output` from the prepared one in `data`; returns what was done, for people.
+
+    With `hard`, the hard dev split is cut out of the training inputs first and becomes the dev set.
+    Raises PairsError, ExamplesError or FileError.
+    """
+    groups = read_pairs(data / "train.jsonl")
+    train, dev = split(groups) if hard else (groups, None)
+    made = augmented(train, copies, seed, keep_errors=keep_errors)
+    rows = write_data(output, made, data, dev)
+    before = sum(len(pairs.texts) for pairs in train)
+    held_out = f", {len(dev)} hard dev inputs held out" if dev else ""
+    return f"{output}: {rows:,} rows on {len(made):,} inputs, from {before:,} on {len(train):,}{held_out}"

@@ -1,0 +1,164 @@
+"""`make e2e-best`: train the headline model from nothing, bundle it, and answer the test inputs with it.
+
+Every stage is a command that a person can type; what is done and unchanged is not done again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from rich.console import Console
+
+from common.config import StrictModel
+from common.errors import TriviumError
+from common.stages import Stage, python_command, run_stages
+
+_CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+class BestConfig(StrictModel):
+    """Settings of the headline job (`training/configs/e2e-best.yaml`)."""
+
+    name: str
+    """Names the data sets, the run folder and the bundle."""
+    source: Path
+    """Folder with trainset, devset and testset, as in the E2E challenge."""
+    test_inputs: Path
+    """One answer is written for each of its rows."""
+    copies: int = Field(ge=0)
+    """Versions of each training input with other values."""
+    keep_errors: bool = False
+    """Train on texts that the slot check finds wrong, too."""
+    vocabulary: int = Field(ge=300)
+    pretrain: list[str]
+    """Settings over pretrain.yaml."""
+    sft: list[str]
+    """Settings over sft.yaml."""
+    samples: int = Field(ge=0)
+    """Drawn for each input whose greedy answer has a slot error."""
+    golden_prompts: int = Field(default=32, ge=1)
+    report: Path
+    """Folder for the answers and their scores."""
+
+    @property
+    def run(self) -> Path:
+        """The run folder."""
+        return Path("runs") / self.name
+
+    @property
+    def bundle(self) -> Path:
+        """The bundle."""
+        return Path("bundles") / self.name / "1"
+
+
+def run_best(config: BestConfig, console: Console) -> None:
+    """Run what is not done yet. Raises StageError naming the stage that failed."""
+    for path in (config.source, config.test_inputs):
+        if not path.exists():
+            raise TriviumError(f"{path}: no such file or folder; give it by --set source=… or test_inputs=…")
+    run_stages(stages(config), config.run / "state.json", console)
+    console.print(f"answers to the test inputs: {config.report / 'testset-outputs.txt'}")
+
+
+def stages(config: BestConfig) -> list[Stage]:
+    """All stages in order."""
+    return [*_data(config), *_training(config), *_answers(config), *_bundle(config)]
+
+
+def _data(config: BestConfig) -> list[Stage]:
+    plain, made, tokenizer = _folders(config)
+    recipe = _CONFIGS / "data-e2e.yaml"
+    settings = [f"name={plain.name}", f"source={config.source}"]
+    keep = ["--keep-errors"] if config.keep_errors else []
+    return [
+        Stage(
+            "data", "data", python_command("training data", config=recipe, set=settings),
+            outputs=(plain / "card.json",), inputs=(recipe,), rooms=("training/data",),
+        ),
+        Stage(
+            "tokenizer", "tokenizer",
+            python_command("training tokenizer", data=plain, output=tokenizer, vocab_size=config.vocabulary),
+            outputs=(tokenizer / "tokenizer.json",), inputs=(Path("training/tokenizer.py"),),
+        ),
+        Stage(
+            "augment", "clean texts, swapped values",
+            python_command("training headline augment", *keep, data=plain, output=made, copies=config.copies),
+            outputs=(made / "card.json",), rooms=("training/headline", "evaluation/slots"),
+        ),
+    ]  # fmt: skip
+
+
+def _training(config: BestConfig) -> list[Stage]:
+    _, made, tokenizer = _folders(config)
+    jobs = [
+        ("pretrain", "pretraining", config.pretrain, f"tokenizer={tokenizer}"),
+        ("sft", "fine-tuning", config.sft, f"from={config.run / 'pretrain'}"),
+    ]
+    return [
+        Stage(
+            name, title,
+            python_command(
+                f"training {name}", data=made, output=config.run / name, set=[start, *settings],
+            ),
+            outputs=(config.run / name / "model" / "model.safetensors",),
+            inputs=(_CONFIGS / f"{name}.yaml",), rooms=("common", "training/data"), afresh=("--fresh",),
+        )
+        for name, title, settings, start in jobs
+    ]  # fmt: skip
+
+
+def _answers(config: BestConfig) -> list[Stage]:
+    plain, _, _ = _folders(config)
+    model, dev = config.run / "sft" / "model", plain / "references-dev.jsonl"
+    pages = [("dev", "dev inputs", dev), ("testset", "test inputs", config.test_inputs)]
+    answered = [
+        Stage(
+            f"answer {name}", f"answers to the {title}",
+            python_command(
+                "training headline answer", model=model, inputs=inputs, samples=config.samples,
+                output=config.report / f"{name}-outputs.txt",
+                greedy_output=config.report / f"{name}-greedy.txt",
+            ),
+            outputs=(config.report / f"{name}-outputs.txt",), rooms=("training/headline", "evaluation/slots"),
+        )
+        for name, title, inputs in pages
+    ]  # fmt: skip
+    scored = [
+        Stage(
+            f"score {kind}", f"scores of the dev answers, {kind}",
+            python_command(
+                "evaluation score", hypotheses=config.report / f"dev-{kind}.txt", references=dev,
+                output=config.report / f"dev-{kind}.json",
+            ),
+            outputs=(config.report / f"dev-{kind}.json",), rooms=("evaluation",),
+        )
+        for kind in ("outputs", "greedy")
+    ]  # fmt: skip
+    return [*answered, *scored]
+
+
+def _bundle(config: BestConfig) -> list[Stage]:
+    plain, made, _ = _folders(config)
+    bundle = config.bundle
+    build = python_command(
+        "bundle build", "--replace", model=config.run / "sft" / "model", name=bundle.parent.name,
+        version=bundle.name, run=config.run / "sft", data_card=made / "card.json",
+        evaluation=config.report / "dev-greedy.json",
+        prompts=plain / "references-dev.jsonl", golden_count=config.golden_prompts,
+    )  # fmt: skip
+    return [
+        Stage("bundle", "bundle", build, outputs=(bundle / "manifest.json",), rooms=("bundle",)),
+        Stage("export", "ONNX for the edge",
+              python_command("edge export", bundle=bundle, variant=["fp32", "int4"]),
+              outputs=(bundle / "onnx" / "fp32", bundle / "onnx" / "int4"), rooms=("edge",)),
+        Stage("sign", "signature", python_command("bundle sign", str(bundle)),
+              outputs=(bundle / "signature.json",)),
+        Stage("verify", "verification", python_command("bundle verify", str(bundle)), outputs=(bundle,),
+              always=True),
+    ]  # fmt: skip
+
+
+def _folders(config: BestConfig) -> tuple[Path, Path, Path]:
+    """Prepared data, the training set made of it, tokenizer."""
+    return Path("data") / config.name, Path("data") / f"{config.name}-made", config.run / "tokenizer"
