@@ -9,7 +9,10 @@ import typer
 
 from common import cli
 from training.adapters.cli import adapt, adapter
+from training.alignment.cli import align
 from training.data.cli import data
+from training.distillation.cli import distil
+from training.headline.cli import headline
 from training.labs.cli import lab
 from training.measure_cli import outcome
 from training.options import Data, Fresh, Output, Overrides, Start, with_paths
@@ -20,10 +23,13 @@ app = typer.Typer(
 )
 app.command()(data)
 app.command()(tokenizer)
+app.add_typer(align, name="align")
 app.command()(adapt)
 app.add_typer(adapter, name="adapter")
+app.command()(distil)
 app.command()(outcome)
 app.add_typer(lab, name="lab")
+app.add_typer(headline, name="headline")
 
 CONFIGS = Path(__file__).parent / "configs"
 
