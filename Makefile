@@ -7,7 +7,7 @@ BUDGET ?=
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo report test lint test-unit test-integration test-e2e lock clean \
+.PHONY: help setup demo e2e-best report test lint test-unit test-integration test-e2e lock clean \
 	bench-train bench-gateway bench-edge
 
 help: ## this list
@@ -18,6 +18,9 @@ setup: ## make .venv and .venv-edge from the pinned locks (a second run is a no-
 
 demo: setup ## the main job: data, training, signed bundle, three roads, load, report (DATA=folder for your own)
 	@$(PYTHON) -m tradeoffs demo $(if $(BUDGET),--budget $(BUDGET)) $(if $(DATA),--data $(DATA))
+
+e2e-best: setup ## the headline model on E2E from nothing, its bundle, and answers to the test inputs (about 45 minutes)
+	@$(PYTHON) -m training headline best $(if $(DATA),--set source=$(DATA) --set test_inputs=$(DATA)/testset.csv)
 
 report: setup ## write the trade-off pages again from the last measurements
 	@$(PYTHON) -m tradeoffs report
