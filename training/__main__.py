@@ -17,6 +17,7 @@ from training.labs.cli import lab
 from training.measure_cli import outcome
 from training.options import Data, Fresh, Output, Overrides, Start, with_paths
 from training.tokenizer import tokenizer
+from training.transfer.cli import transfer
 
 app = typer.Typer(
     help="Data, tokenizer, pretraining, fine-tuning.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -28,6 +29,7 @@ app.command()(adapt)
 app.add_typer(adapter, name="adapter")
 app.command()(distil)
 app.command()(outcome)
+app.command()(transfer)
 app.add_typer(lab, name="lab")
 app.add_typer(headline, name="headline")
 

@@ -1,0 +1,1 @@
+"""Learning from preferences and rewards: pairs, reward model, DPO and relatives, PPO, RLOO, GRPO, judging."""

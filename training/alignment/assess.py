@@ -1,0 +1,151 @@
+"""Start model against result on the dev inputs: win rates, quality, reward before and after, KL."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evaluation.corpora import References
+from training.alignment.config import JudgeConfig, JudgeName, RewardConfig, SamplingConfig
+from training.alignment.judge import (
+    Judge,
+    MeanWithInterval,
+    WinRate,
+    examples,
+    headline_judge,
+    mean_with_interval,
+    sum_of,
+    win_rates,
+)
+from training.alignment.rewards import VerifiableReward
+from training.alignment.sequences import AnswerRows, answer_log_probs
+from training.alignment.tasks import Start, TaskInput, read_inputs, that_fit
+from training.generate import Answer, generate_greedy, generate_sampled
+from training.model import Llama
+from training.outcome import Figure
+from training.packing import Tokens
+from training.quality import figures_of
+
+_ROWS = 8
+_EXAMPLES = 20
+
+
+@dataclass(slots=True)
+class Assessment:
+    """What was found on the dev inputs."""
+
+    judged_by: JudgeName
+    greedy: dict[JudgeName, WinRate]
+    """By judge: greedy answers of the result against those of the start model."""
+    sampled: dict[JudgeName, WinRate]
+    """The same with one sampled answer per input (temperature 1)."""
+    kl: MeanWithInterval
+    """KL(result || start) in nats per answer, estimated on the result's own samples."""
+    reward_start: MeanWithInterval
+    """The verifiable reward of the start model's samples."""
+    reward_end: MeanWithInterval
+    length_start: float
+    """Mean tokens of a sampled answer, the end token included."""
+    length_end: float
+    figures: list[Figure]
+    """Quality of the greedy answers of the result."""
+    figures_start: list[Figure]
+    examples: list[dict[str, Any]]
+
+    @property
+    def headline(self) -> WinRate:
+        """The win rate that counts."""
+        return self.greedy[self.judged_by]
+
+    def report(self) -> dict[str, Any]:
+        """Everything as JSON."""
+        return {
+            "judged_by": self.judged_by,
+            "win_rates_greedy": {name: rate.model_dump() for name, rate in self.greedy.items()},
+            "win_rates_sampled": {name: rate.model_dump() for name, rate in self.sampled.items()},
+            "kl": self.kl.model_dump(),
+            "reward_start": self.reward_start.model_dump(),
+            "reward_end": self.reward_end.model_dump(),
+            "answer_tokens_start": self.length_start,
+            "answer_tokens_end": self.length_end,
+            "figures": [figure.model_dump() for figure in self.figures],
+            "figures_start": [figure.model_dump() for figure in self.figures_start],
+        }
+
+
+def assess(
+    policy: Llama, start: Start, data: Path, config: JudgeConfig, trained_on: RewardConfig | None, seed: int
+) -> Assessment:
+    """Compare `policy` with the start model. Raises AlignmentError where the dev inputs allow no verdict."""
+    room = min(config.max_new_tokens, start.model.config.max_position_embeddings // 2)
+    sampling = SamplingConfig(max_new_tokens=room)
+    every = read_inputs(data / "dev.jsonl")[: config.inputs]
+    inputs, prompts = that_fit(every, start, room, str(data / "dev.jsonl"))
+    judge = Judge(inputs, config.tie_chrf)
+    by = headline_judge(config, trained_on, judge.judges)
+    print(f"judging on {len(inputs)} dev inputs", file=sys.stderr)
+    before, after = (_greedy(model, start, prompts, sampling) for model in (start.model, policy))
+    samples = [_sampled(model, start, prompts, sampling, seed) for model in (start.model, policy)]
+    texts = [[start.tokenizer.decode(answer.tokens) for answer in answers] for answers in samples]
+    reward = VerifiableReward(config.reward, inputs)
+    rewards = [
+        [reward(i, text, ended=a.ended) for i, (a, text) in enumerate(zip(answers, written, strict=True))]
+        for answers, written in zip(samples, texts, strict=True)
+    ]
+    verdicts = judge.compare(after, before)[by]
+    return Assessment(
+        judged_by=by,
+        greedy=win_rates(judge, after, before, config.resamples, seed),
+        sampled=win_rates(judge, texts[1], texts[0], config.resamples, seed),
+        kl=mean_with_interval(
+            kl_to_reference(policy, start.model, prompts, samples[1]), config.resamples, seed
+        ),
+        reward_start=mean_with_interval(rewards[0], config.resamples, seed),
+        reward_end=mean_with_interval(rewards[1], config.resamples, seed),
+        length_start=_mean_length(samples[0]), length_end=_mean_length(samples[1]),
+        figures=_figures(inputs, after), figures_start=_figures(inputs, before),
+        examples=examples(inputs, before, after, verdicts, _EXAMPLES),
+    )  # fmt: skip
+
+
+def kl_to_reference(
+    policy: Llama, reference: Llama, prompts: Sequence[Tokens], answers: Sequence[Answer]
+) -> list[float]:
+    """log policy - log reference of each answer, which the policy has sampled at temperature 1, in nats."""
+    longest = max(len(p) + len(a.tokens) for p, a in zip(prompts, answers, strict=True))
+    rows = AnswerRows(prompts, [[answer.tokens] for answer in answers], longest, 0)
+    device = policy.embedding.weight.device
+    ours, theirs = (sum_of(answer_log_probs(model, rows, _ROWS, device)) for model in (policy, reference))
+    return (ours - theirs).tolist()
+
+
+def _greedy(model: Llama, start: Start, prompts: Sequence[Tokens], sampling: SamplingConfig) -> list[str]:
+    ids = [prompt.tolist() for prompt in prompts]
+    answers = generate_greedy(model, ids, start.eos, sampling.max_new_tokens, sampling.batch_rows)
+    return [start.tokenizer.decode(answer) for answer in answers]
+
+
+def _sampled(
+    model: Llama, start: Start, prompts: Sequence[Tokens], sampling: SamplingConfig, seed: int
+) -> list[Answer]:
+    ids = [prompt.tolist() for prompt in prompts]
+    found = generate_sampled(
+        model, ids, start.eos, sampling.max_new_tokens, torch.Generator().manual_seed(seed),
+        batch_rows=sampling.batch_rows,
+    )  # fmt: skip
+    return [answer for (answer,) in found]
+
+
+def _mean_length(answers: Sequence[Answer]) -> float:
+    return sum(len(answer.tokens) for answer in answers) / len(answers)
+
+
+def _figures(inputs: Sequence[TaskInput], answers: Sequence[str]) -> list[Figure]:
+    return figures_of(
+        answers, References([item.text for item in inputs], [item.references for item in inputs])
+    )
