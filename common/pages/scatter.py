@@ -1,4 +1,4 @@
-"""One criterion against another: points with intervals, the Pareto front filled, names that do not collide."""
+"""One criterion against another: points with intervals, and names that do not collide."""
 
 from __future__ import annotations
 

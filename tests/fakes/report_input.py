@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from common.machine import Machine
 from tradeoffs.parity import Difference, Parity
 from tradeoffs.report.model import (
     BundleCard,
@@ -16,7 +17,6 @@ from tradeoffs.report.model import (
     Lane,
     Latency,
     LoadFigures,
-    Machine,
     QualityMetric,
     ReportInput,
     Sample,

@@ -10,7 +10,8 @@ ROAD_HUES = {"onprem": 0, "cloud": 1, "edge": 2}
 
 
 def lane_colours(lanes: Sequence[tuple[str, str]]) -> dict[str, int]:
-    """Lane key → index into `common.pages.theme.Theme.lanes`, from (key, road) pairs: a hue per road, a shade per format."""
+    """Lane key → index into `common.pages.theme.Theme.lanes`, from (key, road) pairs: a hue per road, a
+    shade per format."""
     seen: Counter[str] = Counter()
     chosen = {}
     for key, road in lanes:

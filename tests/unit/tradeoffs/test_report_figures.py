@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import ConfigError
+from common.pages.figures import Criterion, Figure, pareto_front, rank, same
 from tests.fakes.report_input import lane, load, report_input
-from tradeoffs.report.figures import Criterion, Figure, criteria, rank, same
+from tradeoffs.report.figures import criteria
 from tradeoffs.report.model import ReportInput
-from tradeoffs.report.plots import pareto_front
 from tradeoffs.report.prices import HOURS_PER_MONTH, HOURS_PER_YEAR, best_sustained, cost, load_prices
 
 pytestmark = pytest.mark.unit
