@@ -10,6 +10,7 @@ import typer
 from common import cli
 from training.adapters.cli import adapt, adapter
 from training.alignment.cli import align
+from training.corpus.cli import app as corpus
 from training.data.cli import data
 from training.distillation.cli import distil
 from training.headline.cli import headline
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(data)
 app.command()(tokenizer)
+app.add_typer(corpus, name="corpus")
 app.add_typer(align, name="align")
 app.command()(adapt)
 app.add_typer(adapter, name="adapter")

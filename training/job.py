@@ -114,6 +114,7 @@ def write_result(task: Task[Model], run: Run[Model], facts: dict[str, Any]) -> d
     result = {
         "job": task.name,
         "steps": progress.step,
+        "epochs": progress.epoch + progress.row / run.stream.rows_per_epoch,
         "tokens": progress.tokens,
         "target_tokens": progress.target_tokens,
         "padding_share": 1 - progress.tokens / progress.positions,
@@ -144,5 +145,5 @@ def summary(result: dict[str, Any], output: Path) -> str:
         f"{result['job']}: {result['tokens']:,} tokens in {result['wall_seconds']:.0f} s "
         f"({result['tokens_per_second']:,.0f} tokens/s), padding {result['padding_share']:.1%}, "
         f"dev loss {result['dev_loss']:.4f} (best {result['best_dev_loss']:.4f}), "
-        f"peak memory {result['peak_rss_bytes'] / 2**30:.2f} GiB, model in {output / 'model'}"
+        f"peak memory {result['peak_rss_bytes'] / 2**30:.2f} GiB, saved in {output}"
     )

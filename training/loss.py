@@ -25,11 +25,17 @@ def cross_entropy_sum(hidden: Tensor, output: Tensor, targets: Tensor) -> Tensor
 
     hidden [N, H], output matrix [V, H], targets [N]. Only counted positions are multiplied with `output`.
     """
+    counted, weights = counted_positions(targets)
+    return _LinearCrossEntropy.apply(hidden[counted], output, targets[counted].clamp(min=0), weights)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def counted_positions(targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The places of `targets` [N] that carry loss, filled up to a multiple of ROUNDING, and their weights (1,
+    or 0 for the filling); both [M]."""
     counted = (targets != IGNORED).nonzero().squeeze(1)
     filling = -len(counted) % ROUNDING
     counted = torch.cat((counted, counted.new_zeros(filling)))
-    weights = (torch.arange(len(counted), device=targets.device) < len(counted) - filling).float()
-    return _LinearCrossEntropy.apply(hidden[counted], output, targets[counted].clamp(min=0), weights)  # type: ignore[no-any-return,no-untyped-call]
+    return counted, (torch.arange(len(counted), device=targets.device) < len(counted) - filling).float()
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -50,21 +56,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 slope.scatter_add_(1, target, slope.new_full(target.shape, -1.0))
                 slope = (slope * weight).to(hidden.dtype)
                 grad_hidden[part] = slope @ output
-                product = slope.t() @ hidden[part]
-                grad_output = product if grad_output is None else grad_output + product
-        if grad_hidden is not None:
-            ctx.save_for_backward(
-                grad_hidden, torch.zeros_like(output) if grad_output is None else grad_output
-            )
+                if ctx.needs_input_grad[1]:  # not where the output matrix is frozen
+                    product = slope.t() @ hidden[part]
+                    grad_output = product if grad_output is None else grad_output + product
+        ctx.save_for_backward(grad_hidden, grad_output)
         return loss
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         (scale,) = grad_outputs
-        grad_hidden, grad_output = ctx.saved_tensors
-        return (
-            grad_hidden * scale.to(grad_hidden.dtype),
-            grad_output * scale.to(grad_output.dtype),
-            None,
-            None,
+        grad_hidden, grad_output = (
+            None if grad is None else grad * scale.to(grad.dtype) for grad in ctx.saved_tensors
         )
+        return grad_hidden, grad_output, None, None

@@ -73,7 +73,7 @@ def prepare(task: Task[Model], checkpoints: Checkpoints) -> tuple[Run[Model], di
     facts = {
         "model": sizes.config, "vocab_size": sizes.vocabulary, "parameters": sizes.parameters,
         "trainable_parameters": sizes.trainable,
-        "train_rows": examples.rows, "rows_too_long": examples.too_long,
+        "train_rows": examples.rows, "train_groups": len(examples.groups), "rows_too_long": examples.too_long,
         "total_steps": total_steps, "dtype": str(dtype).removeprefix("torch."), "device": str(device),
         "bf16_unit": hardware.bf16_support(), "threads": threads, "compiled": compiled,
     }  # fmt: skip

@@ -31,6 +31,8 @@ class AdapterInfo:
     """PEFT's name of the method, for example `LORA`."""
     rank: int | None
     dora: bool
+    base: str
+    """Folder of the base model when the adapter was trained, or its name in a bundle."""
     base_sha256: str
     """Digest of the base model's `model.safetensors`."""
 
@@ -63,7 +65,7 @@ def read_adapter(folder: Path) -> AdapterInfo:
         base = json.loads((folder / BASE).read_text(encoding="utf-8"))
         return AdapterInfo(
             folder, settings["peft_type"], settings.get("r"), bool(settings.get("use_dora")),
-            base["base_sha256"],
+            settings["base_model_name_or_path"], base["base_sha256"],
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise AdapterError(f"{folder}: the adapter's settings cannot be read: {exc!r}") from exc
@@ -77,8 +79,8 @@ def check_base(info: AdapterInfo, base: Path) -> None:
     there = sha256_file(weights)
     if there != info.base_sha256:
         raise AdapterError(
-            f"{info.folder}: belongs to another base model with weights {info.base_sha256[:12]}…, those in {base} "
-            f"are {there[:12]}…; take the model that it was trained from"
+            f"{info.folder}: belongs to another base model (weights {info.base_sha256[:12]}…), not to {base} "
+            f"({there[:12]}…); take the model that it was trained from"
         )
 
 
