@@ -22,6 +22,9 @@ class LoraSettings(StrictModel):
     max_loras: PositiveInt = 1
     """Adapters that one batch may mix."""
     max_lora_rank: Literal[1, 8, 16, 32, 64, 128, 256, 320, 512] = 16
+    hot: bool = False
+    """Let requests load and unload the bundle's adapters while the server serves (`--engine vllm`); for a
+    server that only its operator reaches."""
 
 
 class EngineSettings(StrictModel):
@@ -107,7 +110,7 @@ class ServerSettings(StrictModel):
         if self.device == "gpu":
             kwargs["gpu_memory_utilization"] = engine.gpu_memory_utilization
         if engine.lora is not None:
-            kwargs |= {"enable_lora": True, **engine.lora.model_dump()}
+            kwargs |= {"enable_lora": True, **engine.lora.model_dump(exclude={"hot"})}
         return kwargs
 
     def environment(self) -> dict[str, str]:
@@ -123,4 +126,6 @@ class ServerSettings(StrictModel):
             # One core is left to the HTTP side, as vLLM does too when it binds threads itself.
             threads = self.engine.threads or max(1, len(os.sched_getaffinity(0)) - 1)
             variables |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(threads)}
+        if self.engine.lora is not None and self.engine.lora.hot:
+            variables["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
         return variables

@@ -41,11 +41,11 @@ class ContractApp:
             return
         body = await read_body(receive, self._max_body_bytes)
         try:
-            await self._check(scope, _json_object(body))
+            await self._check(scope, json_object(body))
         except RequestError as exc:
             await answer_json(send, exc.status, exc.body())
             return
-        await self._app(_as_json(scope), replay(body, receive), send)
+        await self._app(as_json(scope), replay(body, receive), send)
 
     async def _answer_model(self, scope: Scope, send: Send) -> None:
         """`GET /v1/models/{id}`, which vLLM has not, from its list of models."""
@@ -120,7 +120,7 @@ class ContractApp:
                 answer.extend(message.get("body", b""))
 
         inner = {
-            **_as_json(scope),
+            **as_json(scope),
             "method": method,
             "path": path,
             "raw_path": path.encode(),
@@ -131,7 +131,8 @@ class ContractApp:
         return status, content if isinstance(content, dict) else {}
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
+def json_object(body: bytes) -> dict[str, Any]:
+    """The body of a request. Raises RequestError (400) where it is no JSON object."""
     try:
         request = json.loads(body)
     except ValueError as exc:  # bad JSON, bad UTF-8
@@ -151,7 +152,7 @@ def _prompt_tokens_bound(request: dict[str, Any]) -> int:
     return len(json.dumps(request.get("prompt"), ensure_ascii=False).encode(errors="replace"))
 
 
-def _as_json(scope: Scope) -> Scope:
+def as_json(scope: Scope) -> Scope:
     """The scope with the content type that the body, now parsed, is known to have.
 
     FastAPI reads the body as JSON by this header only; clients that leave it out mean JSON too.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,8 +22,8 @@ from services.llm.errors import RequestError, error_body
 
 log = logging.getLogger(__name__)
 
-# The contract's API and vLLM's tokenizer calls. What else vLLM offers (sleep, profiling, loading of
-# adapters by path) is for its operator, not for clients.
+# The contract's API and vLLM's tokenizer calls. What else vLLM offers (sleep, profiling) is for its operator,
+# not for clients; loading of adapters too, unless the operator opens it.
 FORWARDED = {
     "/v1/models": "GET",
     "/v1/completions": "POST",
@@ -74,10 +74,14 @@ class Identity:
 class Front:
     """ASGI application around a backend."""
 
-    def __init__(self, backend: Backend, identity: Identity, *, max_body_bytes: int) -> None:
+    def __init__(
+        self, backend: Backend, identity: Identity, *, max_body_bytes: int,
+        operator_routes: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self._backend = backend
         self._identity = identity
         self._max_body_bytes = max_body_bytes
+        self._routes = {**FORWARDED, **(operator_routes or {})}
         self._probes: dict[str, Callable[[Send], Awaitable[None]]] = {
             "/health": self._health,
             "/ready": self._ready,
@@ -112,8 +116,8 @@ class Front:
         if path in self._probes:
             _check_method(scope, "GET")
             await self._probes[path](send)
-        elif path in FORWARDED or path.startswith(MODEL_PATH):
-            _check_method(scope, FORWARDED.get(path, "GET"))
+        elif path in self._routes or path.startswith(MODEL_PATH):
+            _check_method(scope, self._routes.get(path, "GET"))
             body = await read_body(receive, self._max_body_bytes, DISCARD_LIMITS * self._max_body_bytes)
             await self._backend.app(scope, replay(body, receive), send)
         else:

@@ -18,6 +18,7 @@ import uvicorn
 from bundle import Bundle, verify_in_child
 from common.errors import TriviumError
 from common.processes import ServerError
+from services.llm import adapters
 from services.llm.boot import BootServer, listen
 from services.llm.config import ServerSettings
 from services.llm.front import Backend, Front, Identity
@@ -106,7 +107,7 @@ async def _serve_vllm(launch: Launch, listener: socket.socket, boot: BootServer,
     importing.start()
     bundle = verify_in_child(launch.bundle_dir, launch.public_key)
     importing.finish()
-    async with vllm_engine.open_backend(bundle, launch.settings) as backend:
+    async with vllm_engine.open_backend(bundle, launch.public_key, launch.settings) as backend:
         await _serve(launch, bundle, backend, listener, boot, signals)
 
 
@@ -141,7 +142,12 @@ async def _serve(
         bundle_digest=bundle.digest, model=bundle.model_id, road=launch.road, format=FORMATS.get(dtype, dtype)
     )
     http = launch.settings.http
-    front = Front(backend, identity, max_body_bytes=http.max_body_bytes)
+    lora = launch.settings.engine.lora
+    hot = launch.engine == "vllm" and lora is not None and lora.hot
+    front = Front(
+        backend, identity, max_body_bytes=http.max_body_bytes,
+        operator_routes=adapters.ROUTES if hot else None,
+    )  # fmt: skip
     server = _Server(
         uvicorn.Config(
             front, lifespan="off", access_log=False, log_level="warning", server_header=False,

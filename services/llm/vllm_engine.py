@@ -9,11 +9,14 @@ import argparse
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from bundle import Bundle
+from bundle import Bundle, verify_in_child
 from common.processes import ServerError
+from services.llm.adapters import AdapterApp, adapters_of
 from services.llm.asgi import App
 from services.llm.config import ServerSettings
 from services.llm.contract import ContractApp
@@ -33,12 +36,12 @@ def prepare(settings: ServerSettings) -> None:
 def model_arguments(bundle: Bundle, settings: ServerSettings) -> dict[str, Any]:
     """Arguments about this bundle for vLLM's HTTP layer: adapters and quiet logs."""
     frontend: dict[str, Any] = {"disable_uvicorn_access_log": True, "disable_fastapi_docs": True}
-    adapters = bundle.path / "adapters"
-    if settings.engine.lora is not None and adapters.is_dir():
+    adapters = adapters_of(bundle)
+    if settings.engine.lora is not None and adapters:
         from vllm.entrypoints.openai.models.protocol import LoRAModulePath
 
         frontend["lora_modules"] = [
-            LoRAModulePath(name=folder.name, path=str(folder)) for folder in sorted(adapters.iterdir())
+            LoRAModulePath(name=name, path=str(bundle.path / "adapters" / name)) for name in adapters
         ]
     return frontend
 
@@ -64,8 +67,10 @@ class VllmBackend:
 
 
 @asynccontextmanager
-async def open_backend(bundle: Bundle, settings: ServerSettings) -> AsyncIterator[VllmBackend]:
-    """Load the bundle's model; the engine ends with the context."""
+async def open_backend(
+    bundle: Bundle, public_key: Path | None, settings: ServerSettings
+) -> AsyncIterator[VllmBackend]:
+    """Load the bundle's model; the engine ends with the context. `public_key` checks adapters added later."""
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.entrypoints.launchers.api_server.app_state import init_app_state
     from vllm.entrypoints.launchers.app import build_app
@@ -102,10 +107,9 @@ async def open_backend(bundle: Bundle, settings: ServerSettings) -> AsyncIterato
         # vLLM's error handler sets `should_exit` on the server when the engine died; ours watches `errored`.
         app.state.server = SimpleNamespace()
         async with app.router.lifespan_context(app):
-            contract = ContractApp(
-                app, max_model_len=client.model_config.max_model_len,
-                max_body_bytes=settings.http.max_body_bytes,
-            )  # fmt: skip
-            yield VllmBackend(contract, client)
+            limit = settings.http.max_body_bytes
+            contract = ContractApp(app, max_model_len=client.model_config.max_model_len, max_body_bytes=limit)
+            verify = partial(verify_in_child, bundle.path, public_key)
+            yield VllmBackend(AdapterApp(contract, bundle, verify, max_body_bytes=limit), client)
     finally:
         client.shutdown(timeout=ENGINE_STOP_SECONDS)
