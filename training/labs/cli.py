@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from common.files import atomic_write
 from training.options import Overrides, with_paths
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -33,3 +36,51 @@ def scaling(
     print(table(runs, readings))
     for path in write_page(settings, runs, readings):
         print(f"written: {path}")
+
+
+@lab.command()
+def memory(
+    model: Annotated[str, typer.Option(help="size: nano, small, base")] = "nano",
+    rows: Annotated[int, typer.Option(help="rows of a micro-batch", min=1)] = 8,
+    row_tokens: Annotated[int, typer.Option(help="positions in a row", min=8)] = 256,
+    accumulate: Annotated[int, typer.Option(help="micro-batches a step", min=1)] = 1,
+    vocabulary: Annotated[int, typer.Option(help="rows of the embedding", min=16)] = 2048,
+    precision: Annotated[
+        Literal["auto", "bf16", "fp32"], typer.Option(help="numbers to compute with")
+    ] = "auto",
+    checkpointing: Annotated[bool, typer.Option(help="activation checkpointing")] = False,
+    peak_gflops: Annotated[
+        float | None, typer.Option(help="matrix-product peak; measured if not given")
+    ] = None,
+    share: Annotated[
+        float | None, typer.Option(help="share of the peak, 0 to 1; measured if not given")
+    ] = None,
+    check: Annotated[bool, typer.Option(help="train a few shapes and compare with the prediction")] = False,
+    threads: Annotated[int, typer.Option(help="0: OMP_NUM_THREADS or all cores", min=0)] = 0,
+    output: Annotated[Path | None, typer.Option(help="JSON file to write")] = None,
+) -> None:
+    """Predict memory, FLOPs and tokens/s of a training step; --check measures how good the prediction is."""
+    from training.config import resolve_model
+    from training.hardware import choose_dtype
+    from training.labs import memory_report as reports
+    from training.labs.trial import TrialConfig
+
+    number = str(choose_dtype(precision))
+    values = {
+        "model": resolve_model(model), "rows": rows, "row_tokens": row_tokens, "accumulate": accumulate,
+        "vocabulary": vocabulary, "precision": "bf16" if number.endswith("bfloat16") else "fp32",
+        "activation_checkpointing": checkpointing, "threads": threads,
+    }  # fmt: skip
+    config = TrialConfig.from_dict(values, "options")
+    speed = reports.measure_speed(config, peak_gflops * 1e9 if peak_gflops else None, share)
+    text, result = reports.report(config, speed)
+    print(text)
+    if check:
+        from training.labs.memory_check import check_cases, check_table, compare
+
+        checked = compare(check_cases(threads), speed)
+        print(f"\n{check_table(checked)}")
+        result["check"] = [asdict(one) | {"error": one.error} for one in checked]
+    if output is not None:
+        atomic_write(output, json.dumps(result, indent=2) + "\n")
+        print(f"written: {output}")
