@@ -11,7 +11,9 @@ from common import cli
 from training.adapters.cli import adapt, adapter
 from training.alignment.cli import align
 from training.corpus.cli import app as corpus
+from training.curriculum.cli import compare
 from training.data.cli import data
+from training.distributed.cli import dist
 from training.distillation.cli import distil
 from training.headline.cli import headline
 from training.labs.cli import lab
@@ -32,7 +34,9 @@ app.add_typer(adapter, name="adapter")
 app.command()(distil)
 app.command()(outcome)
 app.command()(transfer)
+app.command()(compare)
 app.add_typer(lab, name="lab")
+app.add_typer(dist, name="dist")
 app.add_typer(headline, name="headline")
 
 CONFIGS = Path(__file__).parent / "configs"

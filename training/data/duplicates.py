@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import groupby
 
+import numpy as np
 import xxhash
 from datasketch import MinHash, MinHashLSH
 
@@ -38,15 +39,18 @@ class DuplicateFilter:
         self._signatures: list[MinHash] = []
         self._first: str | None = None
 
-    def check(self, text: str) -> int:
-        """KEEP and remember `text`, or EXACT or NEAR when it repeats an earlier one."""
+    def check(self, text: str, signature: MinHash | None = None) -> int:
+        """KEEP and remember `text`, or EXACT or NEAR when it repeats an earlier one.
+
+        `signature`: that of `signature_of`, where another process has computed it.
+        """
         if self._config.exact:
             digest = xxhash.xxh3_64_intdigest(text.encode())
             if digest in self._exact:
                 return EXACT
             self._exact.add(digest)
         if self._config.near:
-            if self._first is None:
+            if self._first is None and signature is None:
                 # Most inputs of many corpora have one answer: nothing is hashed until there is a second one.
                 self._first = text
                 return KEEP
@@ -54,8 +58,9 @@ class DuplicateFilter:
                 self._index = MinHashLSH(
                     num_perm=self._config.permutations, params=(_BANDS, self._config.permutations // _BANDS)
                 )
-                self._remember(self._signature(self._first))
-            signature = self._signature(text)
+                if self._first is not None:
+                    self._remember(signature_of(self._first, self._config))
+            signature = signature or signature_of(text, self._config)
             if any(
                 signature.jaccard(self._signatures[key]) >= self._config.threshold
                 for key in self._index.query(signature)
@@ -69,10 +74,20 @@ class DuplicateFilter:
         self._index.insert(len(self._signatures), signature, check_duplication=False)
         self._signatures.append(signature)
 
-    def _signature(self, text: str) -> MinHash:
-        signature = _empty_signature(self._config.permutations).copy()
-        signature.update_batch(_shingles(text, self._config.shingle_chars))
-        return signature
+
+def signature_of(text: str, config: DuplicateConfig) -> MinHash:
+    """The MinHash signature of a text, the costly part of a comparison."""
+    signature = _empty_signature(config.permutations).copy()
+    signature.update_batch(_shingles(text, config.shingle_chars))
+    return signature
+
+
+def signature_from(values: bytes) -> MinHash:
+    """The signature with these hash values (uint32, little-endian), as `signature_of` gave them."""
+    numbers = np.frombuffer(values, dtype="<u4").astype(np.uint32)
+    signature = _empty_signature(len(numbers)).copy()
+    signature.hashvalues = numbers
+    return signature
 
 
 def mark_duplicates(rows: Iterable[tuple[int, str]], config: DuplicateConfig) -> Iterator[int]:

@@ -36,7 +36,7 @@ def assign_splits(groups: np.ndarray, declared: np.ndarray, config: SplitConfig,
         codes[~inside & (codes < code) & np.isin(groups, groups[inside])] = DROPPED
     pool = np.unique(groups[codes == TRAIN])
     # An order that depends on the input and the seed alone: a new row moves no old one to another split.
-    order = pool[np.argsort([_rank(group, seed) for group in pool], kind="stable")]
+    order = pool[np.argsort([rank(group, seed) for group in pool], kind="stable")]
     start = 0
     for code, share in ((DEV, config.dev), (TEST, config.test)):
         if code in official or share == 0:
@@ -48,5 +48,6 @@ def assign_splits(groups: np.ndarray, declared: np.ndarray, config: SplitConfig,
     return Assignment(codes, official)
 
 
-def _rank(group: int, seed: int) -> int:
+def rank(group: int, seed: int) -> int:
+    """A seeded 64-bit hash of a key: a place in an order that other keys do not change."""
     return xxhash.xxh3_64_intdigest(int(group).to_bytes(8, "little", signed=True), seed=seed & (2**64 - 1))

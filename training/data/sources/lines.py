@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from training.data.config import DataError
 
@@ -34,18 +35,23 @@ def read_lines(path: Path, max_line_chars: int) -> Iterator[str]:
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rb") as stream:
-            limit = 4 * max_line_chars + 4
-            first = True
-            while raw := stream.readline(limit):
-                whole = raw.endswith(b"\n")
-                while not whole and len(raw) >= limit:
-                    rest = stream.readline(1 << 20)
-                    whole = not rest or rest.endswith(b"\n")
-                text = raw.decode("utf-8", errors="surrogateescape").rstrip("\r\n")
-                yield (text.removeprefix("\ufeff") if first else text)[: max_line_chars + 1]
-                first = False
+            yield from decode_lines(stream, max_line_chars)
     except (OSError, EOFError, zlib.error) as exc:
         raise DataError(f"{path}: cannot be read: {exc}") from exc
+
+
+def decode_lines(stream: IO[bytes], max_line_chars: int) -> Iterator[str]:
+    """The lines of an opened file, as `read_lines`; what the stream raises comes through."""
+    limit = 4 * max_line_chars + 4
+    first = True
+    while raw := stream.readline(limit):
+        whole = raw.endswith(b"\n")
+        while not whole and len(raw) >= limit:
+            rest = stream.readline(1 << 20)
+            whole = not rest or rest.endswith(b"\n")
+        text = raw.decode("utf-8", errors="surrogateescape").rstrip("\r\n")
+        yield (text.removeprefix("\ufeff") if first else text)[: max_line_chars + 1]
+        first = False
 
 
 def read_csv(path: Path, max_record_chars: int) -> Iterator[CsvRecord]:

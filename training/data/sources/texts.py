@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from training.data.attributes import normalise
@@ -23,7 +23,8 @@ from training.data.sources.lines import read_lines
 
 def read_text(path: Path, split: Split | None, config: DataConfig) -> Iterator[Record | Rejected]:
     """Documents of about `text_chunk_chars` characters: whole paragraphs in order, cut only where longer."""
-    for line, chunk in _chunks(path, config):
+    lines = read_lines(path, config.max_row_chars)
+    for line, chunk in chunk_lines(lines, config.text_chunk_chars, config.max_row_chars):
         place = Place(path.name, line)
         try:
             require_text(chunk, "text")
@@ -36,15 +37,13 @@ def read_text(path: Path, split: Split | None, config: DataConfig) -> Iterator[R
         yield Record(TEXT, (), text, split, normalise(text), place)
 
 
-def _chunks(path: Path, config: DataConfig) -> Iterator[tuple[int, str]]:
+def chunk_lines(source: Iterable[str], chunk_chars: int, max_line_chars: int) -> Iterator[tuple[int, str]]:
     """(first line, text) of each chunk; it ends at a blank line once it is long, at any line if too long."""
     lines: list[str] = []
     start, size = 1, 0
-    for number, line in enumerate(read_lines(path, config.max_row_chars), start=1):
-        damaged = len(line) > config.max_row_chars or not_utf8(line)
-        full = size + len(line) > config.text_chunk_chars or (
-            not line.strip() and size > config.text_chunk_chars // 2
-        )
+    for number, line in enumerate(source, start=1):
+        damaged = len(line) > max_line_chars or not_utf8(line)
+        full = size + len(line) > chunk_chars or (not line.strip() and size > chunk_chars // 2)
         # A damaged line goes alone, so that it does not take its neighbours into quarantine.
         if lines and (damaged or full):
             yield start, "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Corpora for pretraining: crawl, read, filter, de-duplicate, decontaminate, mix, split, report."""
