@@ -13,8 +13,8 @@ from training.alignment.cli import align
 from training.corpus.cli import app as corpus
 from training.curriculum.cli import compare
 from training.data.cli import data
-from training.distributed.cli import dist
 from training.distillation.cli import distil
+from training.distributed.cli import dist
 from training.headline.cli import headline
 from training.labs.cli import lab
 from training.measure_cli import outcome

@@ -1,0 +1,1 @@
+"""Training on several workers: data parallel, fully sharded, pipelined, and asynchronous, on Ray."""
