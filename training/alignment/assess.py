@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,12 +18,11 @@ from training.alignment.judge import (
     examples,
     headline_judge,
     mean_with_interval,
-    sum_of,
     win_rates,
 )
 from training.alignment.rewards import VerifiableReward
 from training.alignment.sequences import AnswerRows, answer_log_probs
-from training.alignment.tasks import Start, TaskInput, read_inputs, that_fit
+from training.alignment.tasks import Start, TaskInput, that_fit
 from training.generate import Answer, generate_greedy, generate_sampled
 from training.model import Llama
 from training.outcome import Figure
@@ -79,13 +77,18 @@ class Assessment:
 
 
 def assess(
-    policy: Llama, start: Start, data: Path, config: JudgeConfig, trained_on: RewardConfig | None, seed: int
+    policy: Llama,
+    start: Start,
+    dev: Sequence[TaskInput],
+    config: JudgeConfig,
+    trained_on: RewardConfig | None,
+    seed: int,
 ) -> Assessment:
-    """Compare `policy` with the start model. Raises AlignmentError where the dev inputs allow no verdict."""
+    """Compare `policy` with the start model on held-out inputs. Raises AlignmentError where they allow no
+    verdict."""
     room = min(config.max_new_tokens, start.model.config.max_position_embeddings // 2)
     sampling = SamplingConfig(max_new_tokens=room)
-    every = read_inputs(data / "dev.jsonl")[: config.inputs]
-    inputs, prompts = that_fit(every, start, room, str(data / "dev.jsonl"))
+    inputs, prompts = that_fit(dev[: config.inputs], start, room, "held-out inputs")
     judge = Judge(inputs, config.tie_chrf)
     by = headline_judge(config, trained_on, judge.judges)
     print(f"judging on {len(inputs)} dev inputs", file=sys.stderr)
@@ -120,8 +123,8 @@ def kl_to_reference(
     longest = max(len(p) + len(a.tokens) for p, a in zip(prompts, answers, strict=True))
     rows = AnswerRows(prompts, [[answer.tokens] for answer in answers], longest, 0)
     device = policy.embedding.weight.device
-    ours, theirs = (sum_of(answer_log_probs(model, rows, _ROWS, device)) for model in (policy, reference))
-    return (ours - theirs).tolist()
+    ours, theirs = (answer_log_probs(model, rows, _ROWS, device) for model in (policy, reference))
+    return [float(a.sum() - b.sum()) for a, b in zip(ours, theirs, strict=True)]
 
 
 def _greedy(model: Llama, start: Start, prompts: Sequence[Tokens], sampling: SamplingConfig) -> list[str]:

@@ -138,13 +138,20 @@ def judge_command(
     """Win rates of one model over another on dev inputs, with intervals, and the KL between them."""
     from training.alignment.assess import assess
     from training.alignment.config import JudgeConfig
-    from training.alignment.tasks import load_start
+    from training.alignment.tasks import load_start, read_inputs
     from training.hardware import choose_device, set_threads
 
     set_threads(0)
     start, challenger = load_start(against), load_start(policy)
     start.model.to(choose_device())
-    found = assess(challenger.model.to(choose_device()), start, data, JudgeConfig(inputs=inputs), None, seed)
+    found = assess(
+        challenger.model.to(choose_device()),
+        start,
+        read_inputs(data / "dev.jsonl"),
+        JudgeConfig(inputs=inputs),
+        None,
+        seed,
+    )
     print(json.dumps(found.report(), indent=2))
 
 

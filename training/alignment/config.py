@@ -131,6 +131,9 @@ class PreferenceConfig(PairwiseConfig):
     """Share of pairs assumed to be labelled the wrong way round (DPO only)."""
     sft_weight: float = Field(default=0.0, ge=0)
     """Weight of the chosen answer's negative log-likelihood per token, added to DPO, IPO or KTO."""
+    judge_on: Literal["data", "pairs"] = "data"
+    """Where the inputs come from on which the result is judged: the data set's dev split, or the held-out
+    pairs with their chosen answers as references (for pairs that people made)."""
     judge: JudgeConfig = JudgeConfig()
 
 

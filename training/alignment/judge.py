@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from sacrebleu.metrics import CHRF
 
 from common.config import StrictModel
@@ -152,8 +151,3 @@ def examples(
 
 def _verdicts(first: FloatArray, second: FloatArray, tie: float) -> FloatArray:
     return np.where(first > second + tie, 1.0, np.where(second > first + tie, 0.0, 0.5))
-
-
-def sum_of(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """The sum of each part, [len(parts)]."""
-    return torch.stack([part.sum() for part in parts])

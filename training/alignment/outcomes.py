@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from training import hardware
 from training.alignment.assess import Assessment, assess
 from training.alignment.config import JudgeConfig, RewardConfig
 from training.alignment.runs import Job, parameter_count, write_result
-from training.alignment.tasks import Start
+from training.alignment.tasks import Start, TaskInput, read_inputs
 from training.checkpoint import Progress
 from training.layout import save_model
 from training.model import Llama
@@ -36,13 +37,15 @@ def finish(
     progress: Progress,
     facts: dict[str, Any],
     trained_on: RewardConfig | None,
+    dev: Sequence[TaskInput] | None = None,
 ) -> dict[str, Any]:
     """Write model/, examples.jsonl, result.json and outcome.json; returns the result.
 
-    `weights` are the policy's, in float32.
+    `weights` are the policy's, in float32. It is judged on the inputs `dev`, or those of the data set's dev
+    split.
     """
     save_model(job.output / "model", weights, policy.config, start.tokenizer.folder, start.tokenizer.special)
-    found = assess(policy, start, job.settings.data, judging, trained_on, job.settings.seed)
+    found = assess(policy, start, dev or held_out_inputs(job), judging, trained_on, job.settings.seed)
     lines = (json.dumps(example, ensure_ascii=False) + "\n" for example in found.examples)
     atomic_write(job.output / "examples.jsonl", "".join(lines))
     result = {**facts, "tokens": progress.tokens, "wall_seconds": progress.seconds, **found.report()}
@@ -50,6 +53,11 @@ def finish(
     result = write_result(job, result)
     say(job, result)
     return result
+
+
+def held_out_inputs(job: Job) -> list[TaskInput]:
+    """The distinct inputs of the dev split with their references."""
+    return read_inputs(job.settings.data / "dev.jsonl")
 
 
 def outcome_of(

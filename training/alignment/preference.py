@@ -5,6 +5,7 @@ The reference is the frozen start model; its log-probabilities are computed once
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,10 @@ from training.alignment.pairwise import (
     pair_file,
 )
 from training.alignment.preference_losses import PairScores, pair_losses
+from training.alignment.records import Pair
 from training.alignment.runs import Job, finished_result, open_job, run_steps, update
 from training.alignment.sequences import answer_log_probs, score_tokens, sum_by_answer
-from training.alignment.tasks import load_start
+from training.alignment.tasks import TaskInput, load_start
 from training.layout import load_model
 from training.model import Llama
 from training.optim import FlatAdamW
@@ -76,9 +78,17 @@ def align_preference(settings: PreferenceConfig) -> dict[str, Any]:
         "dev_before": before, "dev_after": after,
     }  # fmt: skip
     trained_on = settings.make.reward if settings.pairs is None else None
-    return finish(
-        job, settings.judge, start, policy, optimizer.master_weights(policy), progress, facts, trained_on
-    )
+    weights = optimizer.master_weights(policy)
+    inputs = inputs_of(dev.pairs) if settings.judge_on == "pairs" else None
+    return finish(job, settings.judge, start, policy, weights, progress, facts, trained_on, inputs)
+
+
+def inputs_of(pairs: Sequence[Pair]) -> list[TaskInput]:
+    """The distinct conversations of some pairs; the chosen answers are their references."""
+    found: dict[str, TaskInput] = {}
+    for pair in pairs:
+        found.setdefault(pair.key, TaskInput(pair.id, pair.prompt)).references.append(pair.chosen)
+    return list(found.values())
 
 
 def preference_loss(

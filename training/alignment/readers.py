@@ -45,7 +45,8 @@ def read_source(path: Path) -> Iterator[Pair | BadRow]:
             yield from read_source(file)
         return
     text = _read_text(path)
-    rows = _list_rows(path, text) if text.lstrip().startswith("[") else _line_rows(text)
+    one_list = ".jsonl" not in path.name and text.lstrip().startswith("[")
+    rows = _list_rows(path, text) if one_list else _line_rows(text)
     for number, row in rows:
         where = f"{path.name}:{number}"
         try:

@@ -33,6 +33,11 @@ class Score:
     """0 to 1; None where there are no references."""
 
 
+def can_verify(inputs: Sequence[TaskInput]) -> bool:
+    """Whether any input has references or is an attribute list."""
+    return any(item.references or parse_attributes(item.text) for item in inputs)
+
+
 class VerifiableReward:
     """Scores answers to a fixed list of inputs; equal answers to an input are scored once."""
 

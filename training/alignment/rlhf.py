@@ -5,9 +5,11 @@ Each step samples answers from the policy as it is, scores them, and updates the
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,7 +28,7 @@ from training.alignment.reward_model import (
     with_end,
     without_prefix,
 )
-from training.alignment.rewards import VerifiableReward
+from training.alignment.rewards import VerifiableReward, can_verify
 from training.alignment.rollout import Rollout, collect_rollout
 from training.alignment.runs import Job, finished_result, open_job, run_steps, update
 from training.alignment.sequences import AnswerRows, chunks
@@ -72,9 +74,19 @@ def align_rlhf(settings: RlhfConfig) -> dict[str, Any]:
     }  # fmt: skip
     if run.reward_model and run.verifiable:
         facts["curve"] = write_curve(job.output)
+    facts |= first_and_last(job.output / "metrics.jsonl", "reward")
     final = without_prefix(run.optimizer.master_weights(run.policy), "model.")
     trained_on = None if run.reward_model else settings.reward
     return finish(job, settings.judge, start, run.policy.model, final, progress, facts, trained_on)
+
+
+def first_and_last(metrics: Path, name: str) -> dict[str, float]:
+    """Mean of a metric over the first and over the last tenth of the steps (at least one)."""
+    values = [json.loads(line)[name] for line in metrics.read_text(encoding="utf-8").splitlines()]
+    tenth = max(1, len(values) // 10)
+    return {
+        f"train_{name}_first": sum(values[:tenth]) / tenth, f"train_{name}_last": sum(values[-tenth:]) / tenth
+    }  # fmt: skip
 
 
 def _prepare(job: Job, settings: RlhfConfig, start: Start) -> Rlhf:
@@ -88,7 +100,9 @@ def _prepare(job: Job, settings: RlhfConfig, start: Start) -> Rlhf:
     start.model.to(job.device)
     policy = Policy(load_model(start.folder), with_value=settings.algorithm == "ppo").to(job.device)
     optimizer = FlatAdamW(policy, settings.optimizer, torch.float32)
-    verifiable = VerifiableReward(settings.reward, inputs)
+    verifiable = None
+    if reward_model is None or can_verify(inputs):
+        verifiable = VerifiableReward(settings.reward, inputs)
     return Rlhf(job, settings, start, policy, optimizer, inputs, prompts, reward_model, verifiable)
 
 

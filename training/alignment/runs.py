@@ -138,17 +138,6 @@ def update(job: Job, optimizer: FlatAdamW, loss: Tensor, step: int, total: int) 
     return norm
 
 
-def load_last(job: Job, optimizer: FlatAdamW) -> Progress:
-    """Where the run stands, with the weights of that point; Progress() where there is no checkpoint."""
-    checkpoints = Checkpoints(job.output / "checkpoints", job.identity, job.settings.checkpoint.keep)
-    newest = checkpoints.newest()
-    if newest is None:
-        return Progress()
-    progress, tensors = checkpoints.load(newest)
-    optimizer.load_state_tensors(tensors)
-    return progress
-
-
 def write_result(job: Job, result: dict[str, Any]) -> dict[str, Any]:
     """Write result.json with what all jobs note; returns it."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
