@@ -34,6 +34,15 @@ class Figure(StrictModel):
     higher_is_better: bool | None = True
 
 
+class Serving(StrictModel):
+    """How fast the result is served, where that was measured."""
+
+    tokens_per_second: float
+    """Output tokens of one server that is kept busy."""
+    how: str
+    """Server, format and load, in words."""
+
+
 class Outcome(StrictModel):
     """One technique, trained once with one seed."""
 
@@ -62,6 +71,10 @@ class Outcome(StrictModel):
     """Positions trained on, without padding; sampled tokens count."""
     figures: list[Figure]
     """Quality on the dev inputs: at least `bleu` and, for attribute lists, `ser`."""
+    answers: str | None = None
+    """File of the answers behind the figures, `{"input", "output"}` a line; None where the run folder holds
+    it as `answers-dev.jsonl`, or where answers were not kept."""
+    serving: Serving | None = None
     details: dict[str, float | str] = {}
     """What only this technique has: KL to the reference, win rate, reward, …"""
     command: str

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.pages.figures import Criterion, Ranking, rank
+from common.pages.words import listing
 from tradeoffs.report.figures import ROAD_NAMES, lane_name
 from tradeoffs.report.model import Lane, ReportInput
 
@@ -99,16 +100,16 @@ class Advisor:
                 wins.setdefault(roads.pop(), []).append(need + (f" ({answer.short})" if answer.short else ""))
             elif roads:
                 ties.append(f"{need} ({' = '.join(sorted(roads))})")
-        sentences = [(f"Take {road}", f"for {_listing(needs)}.") for road, needs in wins.items()]
+        sentences = [(f"Take {road}", f"for {listing(needs)}.") for road, needs in wins.items()]
         if ties:
             sentences.append(
-                ("No single road", f"is best at {_listing(ties)}: the figures cannot be told apart.")
+                ("No single road", f"is best at {listing(ties)}: the figures cannot be told apart.")
             )
         if open_needs:
-            sentences.append(("Not decided:", f"{_listing(open_needs)}: not every road has a valid figure."))
+            sentences.append(("Not decided:", f"{listing(open_needs)}: not every road has a valid figure."))
         simulated = sorted({_road(lane.road) for lane in self.report.lanes if "network" in lane.simulated})
         if simulated:
-            sentences.append(("Simulated:", f"the network between {_listing(simulated)} and its users."))
+            sentences.append(("Simulated:", f"the network between {listing(simulated)} and its users."))
         return sentences
 
     def _latency(self, need: str, question: str, name: str) -> Advice:
@@ -206,7 +207,7 @@ class Advisor:
         of = len({name(key) for key in ranking.order})
         absent = [lane_name(lane) for lane in self.report.lanes if lane.key not in criterion.figures]
         if absent:
-            note = f"{note} Not compared, for want of a valid figure: {_listing(absent)}.".strip()
+            note = f"{note} Not compared, for want of a valid figure: {listing(absent)}.".strip()
         decided = {lane.road for lane in self.report.lanes} == {self.lanes[key].road for key in ranking.order}
         colour = ranking.order[0] if len(winners) == 1 and decided else ""
         return Advice(
@@ -223,7 +224,3 @@ class Advisor:
 
 def _road(road: str) -> str:
     return ROAD_NAMES.get(road, road)
-
-
-def _listing(items: Sequence[str]) -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
