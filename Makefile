@@ -8,7 +8,7 @@ TESTS ?= tests
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo e2e-best report test lint test-unit test-integration test-e2e lock clean \
-	bench-train bench-gateway bench-edge
+	bench-train bench-switches bench-gateway bench-edge
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -38,6 +38,9 @@ test-unit test-integration test-e2e: test-%: setup
 
 bench-train: setup ## tokens/s of the training loop against transformers' Trainer
 	@$(PYTHON) -m training.bench
+
+bench-switches: setup ## every switch of the training step on against off: tokens/s and memory
+	@$(PYTHON) -m training lab switches
 
 bench-gateway: setup ## gateway overhead against the backend alone
 	@PATH=$(CURDIR)/.venv-tools/bin:$$PATH $(PYTHON) -m services.gateway.bench --output reports/bench

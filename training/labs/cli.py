@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from common.errors import ConfigError
 from common.files import atomic_write
 from training.options import Overrides, with_paths
 
@@ -84,3 +85,36 @@ def memory(
     if output is not None:
         atomic_write(output, json.dumps(result, indent=2) + "\n")
         print(f"written: {output}")
+
+
+@lab.command()
+def switches(
+    model: Annotated[str, typer.Option(help="size: nano, small, base")] = "nano",
+    rows: Annotated[int, typer.Option(help="rows of a micro-batch", min=1)] = 8,
+    row_tokens: Annotated[int, typer.Option(help="positions in a row", min=8)] = 256,
+    vocabulary: Annotated[int, typer.Option(help="rows of the embedding", min=16)] = 2048,
+    only: Annotated[
+        list[str] | None, typer.Option(help="a switch by name; several times for several")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="rounds of each side", min=3)] = 5,
+    steps: Annotated[int, typer.Option(help="steps in a round", min=1)] = 3,
+    threads: Annotated[int, typer.Option(help="0: OMP_NUM_THREADS or all cores", min=0)] = 0,
+    output: Annotated[Path, typer.Option(help="JSON file to write")] = Path("reports/bench/switches.json"),
+) -> None:
+    """Measure every switch of the training step on and off, in turns: tokens/s, peak memory, their ratios."""
+    from training.config import resolve_model
+    from training.labs import switches as lab_switches
+    from training.labs.trial import TrialConfig
+
+    values = {
+        "model": resolve_model(model), "rows": rows, "row_tokens": row_tokens, "vocabulary": vocabulary,
+        "threads": threads,
+    }  # fmt: skip
+    base = TrialConfig.from_dict(values, "options")
+    known = lab_switches.all_switches(base)
+    if wrong := [name for name in only or [] if name not in known]:
+        raise ConfigError(f"--only {wrong[0]}: no such switch; known: {', '.join(known)}")
+    outcomes = lab_switches.measure_all([known[name] for name in only or known], rounds, steps)
+    print(lab_switches.table(outcomes))
+    atomic_write(output, json.dumps(lab_switches.as_json(outcomes, base), indent=2) + "\n")
+    print(f"written: {output}")

@@ -32,6 +32,8 @@ _COEFFICIENTS = 5
 _STARTS = tuple(itertools.product((-2.0, -0.5, 1.0), (-2.0, -0.5, 1.0), (-1.0, 0.5), (0.3, 0.9), (0.3, 0.9)))
 """Logarithms of A / N^alpha, B / D^beta (both at the centre of the data) and E; alpha and beta."""
 _BOUNDS = ((-12.0, 6.0), (-12.0, 6.0), (-12.0, 6.0), (0.01, 4.0), (0.01, 4.0))
+_EDGE = 0.02
+"""An exponent below this, or this close to its upper bound, was stopped by the bounds, not by the runs."""
 _BOOTSTRAP_STARTS = 4
 
 
@@ -71,6 +73,17 @@ class Law:
         scale = (self.alpha * self.a / (self.beta * self.b)) ** (1 / both)
         parameters = scale * work ** (self.beta / both)
         return parameters, work / parameters
+
+    @property
+    def undetermined(self) -> str | None:
+        """Why no optimum can be read off this law, or None: an exponent is at the edge of the search."""
+        flat = [
+            name for name in ("alpha", "beta") if not _EDGE < getattr(self, name) < _BOUNDS[-1][1] - _EDGE
+        ]
+        if not flat:
+            return None
+        cause = {"alpha": "size hardly matters", "beta": "the number of tokens hardly matters"}[flat[0]]
+        return f"{flat[0]} is at the edge of the search: in these runs {cause}, no optimum can be read off"
 
     def tokens_per_parameter(self, flops: float) -> float:
         """D / N at the optimum."""

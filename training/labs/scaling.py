@@ -114,7 +114,7 @@ def read_off(config: ScalingConfig, count: str, fitted: Fit, runs: list[LabRun],
     sizes = [run.parameters(count) for run in runs]
     budgets = [run.tokens for run in runs]
     optima = []
-    for flops in config.flops:
+    for flops in [] if fitted.law.undetermined else config.flops:
         parameters, tokens = fitted.law.optimum(flops)
         inside = min(sizes) <= parameters <= max(sizes) and min(budgets) <= tokens <= max(budgets)
         ratio = estimate(lambda law, flops=flops: law.tokens_per_parameter(flops))  # type: ignore[misc]
@@ -136,6 +136,7 @@ def as_json(config: ScalingConfig, runs: list[LabRun], readings: list[Reading]) 
                 "parameters": reading.count, "n": len(reading.fitted.points),
                 "resamples": len(reading.fitted.resampled),
                 "coefficients": {name: asdict(value) for name, value in reading.coefficients.items()},
+                "undetermined": reading.fitted.law.undetermined,
                 "worst_error_percent": 100 * reading.fitted.worst_error(),
                 "optima": [asdict(optimum) for optimum in reading.optima],
                 "held_out": {
@@ -175,6 +176,8 @@ def _reading_lines(reading: Reading, larger: LabRun) -> list[str]:
         ),
         f"  largest error on a run of the fit {100 * fitted.worst_error():.2f} %",
     ]  # fmt: skip
+    if problem := fitted.law.undetermined:
+        lines.append(f"  warning: {problem}; train longer, or smaller sizes")
     for optimum in reading.optima:
         lines.append(
             f"  {optimum.flops:.0e} FLOPs: N {optimum.parameters:.3g}, D {optimum.tokens:.3g}, D/N "

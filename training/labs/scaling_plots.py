@@ -61,6 +61,9 @@ def loss_against_compute(axes: Axes, runs: Sequence[LabRun], reading: Reading) -
         compute(held_out, reading), held_out.loss, "*", color=_HELD_OUT, markersize=11,
         label=f"held out, {held_out.parameters(reading.count) / 1e6:.2f} M",
     )  # fmt: skip
+    if not reading.optima:  # there is no frontier to draw
+        _finish_compute_axes(axes)
+        return
     flops = np.geomspace(min(compute(r, reading) for r in runs), 1.5 * compute(held_out, reading), 60)
     law = reading.fitted.law
     band = np.array([[_lowest(each, c) for c in flops] for each in reading.fitted.resampled])
@@ -68,6 +71,10 @@ def loss_against_compute(axes: Axes, runs: Sequence[LabRun], reading: Reading) -
     axes.plot(
         flops, [_lowest(law, c) for c in flops], "--", color=_LAW, linewidth=1.4, label="fitted frontier"
     )
+    _finish_compute_axes(axes)
+
+
+def _finish_compute_axes(axes: Axes) -> None:
     axes.set(xscale="log", yscale="log", xlabel="compute 6 N D, FLOPs", ylabel="dev loss, nats per token")
     _plain_loss_ticks(axes)
     axes.legend(fontsize=8, title="parameters", title_fontsize=8)
@@ -93,7 +100,8 @@ def loss_at_equal_compute(axes: Axes, runs: Sequence[LabRun], reading: Reading) 
             markersize=5,
         )
         best = law.optimum(float(flops))
-        axes.plot(best[0], law.loss(*best), "v", color=colour, markersize=7)
+        if sizes[0] <= best[0] <= sizes[-1]:
+            axes.plot(best[0], law.loss(*best), "v", color=colour, markersize=7)
     axes.set(xscale="log", xlabel="parameters N", ylabel="dev loss, nats per token")
     axes.legend(
         fontsize=8, title="lines: law, points: runs within 35 %,\ntriangles: optimum", title_fontsize=8

@@ -73,3 +73,8 @@ def test_a_loss_that_is_no_number_is_refused() -> None:
 def test_the_same_runs_and_seed_give_the_same_intervals() -> None:
     first, second = (fit(runs(noise=0.002), resamples=5, seed=9) for _ in range(2))
     assert first.resampled == second.resampled
+
+
+def test_runs_in_which_size_does_not_matter_have_no_optimum() -> None:
+    assert Law(e=1.0, a=1e-6, alpha=0.01, b=17.0, beta=0.11).undetermined is not None
+    assert LAW.undetermined is None
