@@ -4,10 +4,11 @@
 PYTHON := .venv/bin/python
 DATA ?=
 BUDGET ?=
+SEEDS ?=
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo e2e-best report test lint test-unit test-integration test-e2e lock clean \
+.PHONY: help setup demo e2e-best train-all report test lint test-unit test-integration test-e2e lock clean \
 	bench-train bench-switches bench-gateway bench-edge
 
 help: ## this list
@@ -21,6 +22,9 @@ demo: setup ## the main job: data, training, signed bundle, three roads, load, r
 
 e2e-best: setup ## the headline model on E2E from nothing, its bundle, and answers to the test inputs (about 45 minutes)
 	@$(PYTHON) -m training headline best $(if $(DATA),--set source=$(DATA) --set test_inputs=$(DATA)/testset.csv)
+
+train-all: setup ## every training technique on one task, and the page that compares them (DATA=…, SEEDS=3)
+	@$(PYTHON) -m training all $(if $(DATA),--data $(DATA)) $(if $(SEEDS),--seeds $(SEEDS))
 
 report: setup ## write the trade-off pages again from the last measurements
 	@$(PYTHON) -m tradeoffs report

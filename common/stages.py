@@ -50,6 +50,8 @@ class Stage:
     """Run it every time: for what is quick and writes where other jobs write too."""
     afresh: tuple[str, ...] = ()
     """Added to the command where this is not the continuation of an interrupted run of the same stage."""
+    after: tuple[str, ...] | None = None
+    """Names of the earlier stages whose change makes this one stale; None: all of them."""
 
 
 class Done(BaseModel):
@@ -93,9 +95,11 @@ def run_stages(stages: Sequence[Stage], state_path: Path, console: Console) -> S
     """
     state = State.load(state_path)
     fingerprint = ""
+    fingerprints: dict[str, str] = {}
     for number, stage in enumerate(stages, 1):
         label = f"[bold cyan]{number}/{len(stages)} {stage.title}[/]"
-        fingerprint = _fingerprint(stage, fingerprint)
+        before = fingerprint if stage.after is None else "".join(fingerprints[name] for name in stage.after)
+        fingerprint = fingerprints[stage.name] = _fingerprint(stage, before)
         done = state.stages.get(stage.name)
         finished = done is not None and done.fingerprint == fingerprint and not stage.always
         if done and finished and all(path.exists() for path in stage.outputs):

@@ -11,7 +11,7 @@ from common import cli
 from training.adapters.cli import adapt, adapter
 from training.alignment.cli import align
 from training.corpus.cli import app as corpus
-from training.curriculum.cli import compare
+from training.curriculum.cli import compare, train_all
 from training.data.cli import data
 from training.distillation.cli import distil
 from training.distributed.cli import dist
@@ -35,6 +35,7 @@ app.command()(distil)
 app.command()(outcome)
 app.command()(transfer)
 app.command()(compare)
+app.command("all")(train_all)
 app.add_typer(lab, name="lab")
 app.add_typer(dist, name="dist")
 app.add_typer(headline, name="headline")

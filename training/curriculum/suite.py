@@ -1,0 +1,78 @@
+"""Settings of the suite (`training/configs/train-all.yaml`)."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from common.config import StrictModel
+from training.curriculum.catalogue import CATALOGUE
+from training.data.config import DataConfig
+
+
+class StepConfig(StrictModel):
+    """One training command: its settings over its file, as `--set` takes them."""
+
+    set: list[str] = []
+
+
+class TechniqueConfig(StepConfig):
+    """One row of the comparison."""
+
+    technique: str
+
+
+class DataJob(StrictModel):
+    """The data command."""
+
+    config: Path
+    set: list[str] = []
+
+    @property
+    def folder(self) -> Path:
+        """Where the data set goes. Raises ConfigError."""
+        settings = DataConfig.from_yaml(self.config, self.set)
+        return settings.output / settings.name
+
+
+class SuiteConfig(StrictModel):
+    """Everything `make train-all` does, in order."""
+
+    runs: Path
+    """Folder of all runs and of the suite's state."""
+    report: Path
+    data: DataJob
+    vocabulary: int = Field(ge=300)
+    seeds: int = Field(default=1, ge=1, le=20)
+    """The techniques of `headline` are run with seeds 1 to this, all others with 1."""
+    headline: list[str] = []
+    base: StepConfig = StepConfig()
+    full: StepConfig = StepConfig()
+    pairs: StepConfig = StepConfig()
+    reward: StepConfig = StepConfig()
+    every: list[str] = []
+    """Settings that every training command gets, for example precision."""
+    techniques: list[TechniqueConfig]
+    """In the order in which they run, after pretraining and full fine-tuning."""
+
+    @model_validator(mode="after")
+    def _techniques_are_known(self) -> Self:
+        listed = [entry.technique for entry in self.techniques]
+        optional = [key for key in CATALOGUE if key not in ("base", "full")]
+        for key in listed:
+            if key not in optional:
+                near = difflib.get_close_matches(key, optional, n=1)
+                hint = f"did you mean {near[0]!r}? " if near else ""
+                raise ValueError(f"unknown technique {key!r}; {hint}known: {', '.join(optional)}")
+        if doubled := sorted({key for key in listed if listed.count(key) > 1}):
+            raise ValueError(f"techniques given twice: {', '.join(doubled)}")
+        if strangers := [key for key in self.headline if key not in (*listed, "full")]:
+            raise ValueError(f"headline: {', '.join(strangers)} not among the techniques")
+        return self
+
+    def seeds_of(self, technique: str) -> range:
+        """The seeds that a technique is run with."""
+        return range(1, (self.seeds if technique in self.headline else 1) + 1)
