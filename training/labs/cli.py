@@ -118,3 +118,22 @@ def switches(
     print(lab_switches.table(outcomes))
     atomic_write(output, json.dumps(lab_switches.as_json(outcomes, base), indent=2) + "\n")
     print(f"written: {output}")
+
+
+@lab.command()
+def cost(
+    prices: Annotated[Path, typer.Option(help="YAML file with prices and plans")] = CONFIGS
+    / "lab-prices.yaml",
+    overrides: Overrides = None,
+    output: Annotated[Path | None, typer.Option(help="JSON file to write")] = None,
+) -> None:
+    """Build or buy: FLOPs, hours and cost of training, fine-tuning, LoRA and an API, with break-even."""
+    from training.labs.cost import options, table
+    from training.labs.cost_config import CostConfig
+
+    config = CostConfig.from_yaml(prices, overrides)
+    found = options(config)
+    print(table(config, found))
+    if output is not None:
+        atomic_write(output, json.dumps([asdict(one) for one in found], indent=2) + "\n")
+        print(f"written: {output}")
