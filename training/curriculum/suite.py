@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from common.config import StrictModel
 from training.curriculum.catalogue import CATALOGUE
@@ -23,6 +23,16 @@ class TechniqueConfig(StepConfig):
     """One row of the comparison."""
 
     technique: str
+
+    @field_validator("technique")
+    @classmethod
+    def _is_known(cls, key: str) -> str:
+        optional = [known for known in CATALOGUE if known not in ("base", "full")]
+        if key in optional:
+            return key
+        near = difflib.get_close_matches(key, optional, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"unknown technique {key!r}; {hint}known: {', '.join(optional)}")
 
 
 class DataJob(StrictModel):
@@ -59,14 +69,8 @@ class SuiteConfig(StrictModel):
     """In the order in which they run, after pretraining and full fine-tuning."""
 
     @model_validator(mode="after")
-    def _techniques_are_known(self) -> Self:
+    def _techniques_fit(self) -> Self:
         listed = [entry.technique for entry in self.techniques]
-        optional = [key for key in CATALOGUE if key not in ("base", "full")]
-        for key in listed:
-            if key not in optional:
-                near = difflib.get_close_matches(key, optional, n=1)
-                hint = f"did you mean {near[0]!r}? " if near else ""
-                raise ValueError(f"unknown technique {key!r}; {hint}known: {', '.join(optional)}")
         if doubled := sorted({key for key in listed if listed.count(key) > 1}):
             raise ValueError(f"techniques given twice: {', '.join(doubled)}")
         if strangers := [key for key in self.headline if key not in (*listed, "full")]:

@@ -1,0 +1,82 @@
+"""The suite's settings and plan, and the documentation's commands against the command line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from common.errors import ConfigError
+from training.__main__ import app
+from training.curriculum.catalogue import CATALOGUE
+from training.curriculum.plan import stages
+from training.curriculum.suite import SuiteConfig
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[3]
+CONFIGS = ROOT / "training/configs"
+
+
+@pytest.fixture(autouse=True)
+def _in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def config(*overrides: str) -> SuiteConfig:
+    return SuiteConfig.from_yaml(CONFIGS / "train-all.yaml", list(overrides))
+
+
+def test_the_whole_suite_lists_every_technique_and_ends_with_the_page() -> None:
+    listed = {entry.technique for entry in config().techniques}
+    assert listed | {"base", "full"} == CATALOGUE.keys()
+    assert stages(config())[-1].command[3:4] == ("compare",)
+
+
+def test_headline_techniques_are_repeated_with_other_seeds_from_their_own_start() -> None:
+    by_name = {stage.name: stage for stage in stages(config("seeds=3"))}
+    assert {"full 3", "lora 3", "dpo 3"} <= by_name.keys()
+    assert "prompt 2" not in by_name
+    assert "runs/train-all/full/seed-3" in by_name["dpo 3"].command
+    assert by_name["dpo 3"].after == ("full 3", "pairs")
+
+
+def test_an_unknown_technique_names_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"unknown technique 'lorra'; did you mean 'lora'\? known: .*grpo"):
+        config("techniques=[{technique: lorra}]")
+
+
+def test_a_headline_that_is_not_run_is_refused() -> None:
+    with pytest.raises(ConfigError, match="headline: dora not among the techniques"):
+        config("techniques=[{technique: lora}]", "headline=[dora]")
+
+
+@pytest.mark.parametrize("recipe", sorted({recipe.config for recipe in CATALOGUE.values()}))
+def test_every_recipe_has_its_settings_file(recipe: str) -> None:
+    assert (CONFIGS / f"{recipe}.yaml").is_file()
+
+
+DOCUMENTED = sorted(
+    set(re.findall(r"python -m training ([^`\n]+)", (ROOT / "docs/training.md").read_text()))
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", DOCUMENTED)
+def test_every_documented_command_and_option_exists(words: str) -> None:
+    command: click.Command = typer.main.get_command(app)
+    plain = [word for word in words.split() if not word.startswith("-")]
+    while plain and hasattr(command, "commands") and plain[0] in command.commands:
+        command = command.commands[plain.pop(0)]
+    assert command.name != "root"
+    assert command is not typer.main.get_command(app)
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in words.split() if word.startswith("--")} <= known
+
+
+def test_every_documented_settings_file_exists() -> None:
+    named = re.findall(r"`([a-z0-9-]+\.yaml)`", (ROOT / "docs/training.md").read_text())
+    assert named
+    assert all((CONFIGS / name).is_file() for name in named)
