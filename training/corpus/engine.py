@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ OBJECT_STORE_BYTES = 256 * 2**20
 BLOCK_BYTES = 8 * 2**20
 
 
-def run_row_stages(shards: Sequence[Path], config: CorpusConfig) -> Iterator[pa.Table]:
+def run_row_stages(shards: Sequence[Path], config: CorpusConfig) -> Generator[pa.Table, None, None]:
     """The rows of the shards after all row stages, shard by shard in order."""
     settings = config.model_dump_json()
     run = _in_this_process if config.workers == 0 else _with_ray

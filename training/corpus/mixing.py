@@ -72,7 +72,8 @@ def order(keys: np.ndarray, repeats: np.ndarray, seed: int) -> tuple[np.ndarray,
 def _weights(available: np.ndarray, sources: Sequence[SourceConfig]) -> np.ndarray:
     """(sources,) shares that sum to 1; without weights those of the characters there are."""
     if sources[0].weight is None:
-        return available / math.fsum(available)
+        shares: np.ndarray = available / math.fsum(available)
+        return shares
     weights = np.array([source.weight for source in sources], dtype=float)
     empty = [source.name for source, a, w in zip(sources, available, weights, strict=True) if w and not a]
     if empty:
@@ -80,4 +81,4 @@ def _weights(available: np.ndarray, sources: Sequence[SourceConfig]) -> np.ndarr
             f"no training row is left of {', '.join(empty)}, which has a weight; see quarantine.jsonl, "
             "loosen the filters or take the source out"
         )
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum())

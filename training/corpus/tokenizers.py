@@ -130,6 +130,7 @@ def _measure(
     tokenizer = train(algorithm, size, training)
     seconds = time.monotonic() - started
     unknown = tokenizer.token_to_id(_UNKNOWN)
+    assert unknown is not None
     tokens = unknown_tokens = whole = pieces = 0
     used: set[int] = set()
     for batch in _batches(held_out):
@@ -137,7 +138,7 @@ def _measure(
             tokens += len(encoding.ids)
             used.update(encoding.ids)
             unknown_tokens += encoding.ids.count(unknown)
-            counts: dict[int, int] = {}
+            counts: dict[int | None, int] = {}
             for word in encoding.word_ids:
                 counts[word] = counts.get(word, 0) + 1
             whole += sum(count == 1 for count in counts.values())

@@ -11,7 +11,7 @@ import tarfile
 import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError)
@@ -38,7 +38,7 @@ def open_files(path: Path, suffixes: Collection[str]) -> Iterator[tuple[str, IO[
 
 def unpacked(file: Path) -> IO[bytes]:
     """The content of a plain, .gz, .bz2 or .xz file, opened."""
-    openers = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
     return cast(IO[bytes], openers.get(file.suffix.lower(), open)(file, "rb"))
 
 

@@ -67,7 +67,7 @@ def ngram_hashes(text: str, size: int) -> np.ndarray:
     words = normalise(text).split()
     return np.fromiter(
         (
-            xxhash.xxh3_64_intdigest(" ".join(words[start : start + size]))
+            xxhash.xxh3_64_intdigest(" ".join(words[start : start + size]).encode())
             for start in range(len(words) - size + 1)
         ),
         np.uint64,

@@ -44,7 +44,7 @@ def pattern_analyzer() -> AnalyzerEngine:
         known.UsPassportRecognizer(), known.UsLicenseRecognizer(), known.UsBankRecognizer(),
         known.MedicalLicenseRecognizer(),
     ]  # fmt: skip
-    engine = SpacyNlpEngine(models=[{"lang_code": "en", "model_name": "blank"}])
+    engine: Any = SpacyNlpEngine(models=[{"lang_code": "en", "model_name": "blank"}])
     engine.nlp = {"en": _blank_pipeline(spacy)}
     registry = RecognizerRegistry(recognizers=recognizers, supported_languages=["en"])
     return AnalyzerEngine(registry=registry, nlp_engine=engine, supported_languages=["en"])

@@ -7,6 +7,7 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
 from typing import IO
 
@@ -40,7 +41,7 @@ def read_lines(path: Path, max_line_chars: int) -> Iterator[str]:
         raise DataError(f"{path}: cannot be read: {exc}") from exc
 
 
-def decode_lines(stream: IO[bytes], max_line_chars: int) -> Iterator[str]:
+def decode_lines(stream: IO[bytes] | BufferedIOBase, max_line_chars: int) -> Iterator[str]:
     """The lines of an opened file, as `read_lines`; what the stream raises comes through."""
     limit = 4 * max_line_chars + 4
     first = True
