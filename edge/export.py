@@ -32,13 +32,23 @@ class Variant:
 
     precision: str
     options: dict[str, str] = field(default_factory=dict)
+    int8_cache: bool = False
+    """Keep keys and values in 8 bits, where there are golden prompts to find their scales with."""
 
 
 VARIANTS = {
     "fp32": Variant("fp32"),
-    # Symmetric round-to-nearest in blocks of 32, int8 activations, and the head (which is the embedding too
-    # where the model ties them) in 8 bits: README.md has the measurements.
-    "int4": Variant("int4", {"algo_config": "rtn", "matmul_mixed_precision": "last_matmul:int8"}),
+    # Symmetric round-to-nearest in blocks of 128, int8 activations; the head (which is the embedding too
+    # where the model ties them) and the matrices that suffer most in 8 bits: README.md has the figures.
+    "int4": Variant(
+        "int4",
+        {
+            "algo_config": "rtn",
+            "block_size": "128",
+            "matmul_mixed_precision": "last_matmul:int8,mixed_layers:int8",
+        },
+        int8_cache=True,
+    ),
 }
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -63,17 +73,23 @@ def export_variants(bundle_dir: Path, names: Sequence[str]) -> None:
         started = time.perf_counter()
         print(f"{name}: exporting {bundle.model_id} ...", flush=True)
         with add_files(bundle_dir, f"onnx/{name}") as folder:
-            build_variant(bundle.model_dir, folder, VARIANTS[name])
+            build_variant(bundle.model_dir, folder, VARIANTS[name], golden_sequences(bundle))
             size = sum(path.stat().st_size for path in folder.iterdir())
         print(f"{name}: {size / 1e6:.2f} MB in {time.perf_counter() - started:.1f} s", flush=True)
         report_golden(Bundle.open(bundle_dir), name)
     print(f"{bundle_dir}: the manifest is new, so sign it: python -m bundle sign {bundle_dir}")
 
 
-def build_variant(model: Path, folder: Path, variant: Variant) -> None:
+def golden_sequences(bundle: Bundle) -> list[list[int]]:
+    """The golden prompts with their answers: text as the model meets it."""
+    return [golden.prompt_token_ids + golden.expected_token_ids for golden in bundle.manifest.golden]
+
+
+def build_variant(model: Path, folder: Path, variant: Variant, sequences: Sequence[list[int]]) -> None:
     """Write the variant of the Hugging Face folder `model` into `folder`. Same input, same bytes.
 
-    Raises ExportError with the builder's own last words.
+    An int8 cache gets its scales from the token `sequences`; the cache stays fp32 where there are none, or
+    where int8 would change the values too much. Raises ExportError with the builder's own last words.
     """
     try:
         from onnxruntime_genai.models import builder
@@ -82,11 +98,14 @@ def build_variant(model: Path, folder: Path, variant: Variant) -> None:
     source = str(model)
     with TemporaryDirectory(prefix="edge-export-") as cache, _quiet() as said:
         try:
-            wanted = [f"{key}={value}" for key, value in variant.options.items()]
-            options = builder.parse_extra_options(
+            options = variant.options
+            if variant.int8_cache and sequences:
+                options = options | _int8_cache(model, sequences, Path(cache) / "scales.json")
+            wanted = [f"{key}={value}" for key, value in options.items()]
+            parsed = builder.parse_extra_options(
                 "", source, str(folder), variant.precision, "cpu", cache, wanted
             )
-            builder.create_model("", source, str(folder), variant.precision, "cpu", cache, **options)
+            builder.create_model("", source, str(folder), variant.precision, "cpu", cache, **parsed)
         # Whatever the builder raises (its own ValueErrors, transformers', torch's) is one line to the person.
         except Exception as exc:
             tail = said.getvalue().strip().splitlines()[-1:]
@@ -94,6 +113,17 @@ def build_variant(model: Path, folder: Path, variant: Variant) -> None:
     _use_source_tokenizer(model, folder)
     _normalise_config(folder / "genai_config.json")
     _normalise_graph(folder / "model.onnx")
+
+
+def _int8_cache(model: Path, sequences: Sequence[list[int]], scales_file: Path) -> dict[str, str]:
+    """The builder's options for an int8 cache; none where this model's keys and values do not bear it."""
+    from edge.calibration import cache_scales
+
+    scales = cache_scales(model, sequences)
+    if not scales.usable:
+        return {}
+    scales_file.write_text(json.dumps(scales.for_builder()), encoding="utf-8")
+    return {"kv_cache_quant_scheme": "int8_per_tensor", "kv_cache_scale_file": str(scales_file)}
 
 
 def _use_source_tokenizer(model: Path, folder: Path) -> None:
@@ -106,6 +136,8 @@ def _use_source_tokenizer(model: Path, folder: Path) -> None:
 
 def _normalise_config(path: Path) -> None:
     config = json.loads(path.read_text(encoding="utf-8"))
+    # The builder says no for an int8 cache, but the CPU kernel appends to it in place as to a float one.
+    config["search"]["past_present_share_buffer"] = True
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 

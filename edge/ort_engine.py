@@ -20,12 +20,17 @@ from edge.engine import Logits, Slot, TokenEngine
 from edge.layout import LayoutError, ModelLayout
 
 _KNOWN_INPUTS = {"input_ids", "attention_mask", "position_ids"}
+_CACHE_TYPES: dict[str, type[np.generic]] = {"tensor(float)": np.float32, "tensor(int8)": np.int8}
+"""What the cache holds, by the type of the graph's inputs; the scales of int8 are inside the graph."""
 _SMALLEST_MASK = 64
 
 
 @dataclass
 class _DecodeStep:
-    """A prepared run over `rows` sequences, none longer than the mask."""
+    """A prepared run over some number of sequences, none longer than the mask.
+
+    The mask [rows, width] has ones up to and with the next token's place, `positions` holds that place.
+    """
 
     binding: ort.IOBinding
     ids: NDArray[np.int64]
@@ -44,14 +49,17 @@ class OrtEngine(TokenEngine):
         self.max_sequences = max_sequences
         self._layout = layout
         self._session = _open_session(layout, threads)
-        self._has_positions = "position_ids" in {i.name for i in self._session.get_inputs()}
+        inputs = {i.name: i.type for i in self._session.get_inputs()}
+        self._has_positions = "position_ids" in inputs
+        dtype = _CACHE_TYPES[inputs[layout.past_names[0]]]
         shape = (max_sequences, layout.key_value_heads, layout.context_length, layout.head_size)
         # Zeros from the system are pages that cost no memory until a sequence reaches them.
-        self._cache = [np.zeros(shape, np.float32) for _ in layout.past_names]
-        self._lengths = np.zeros(max_sequences, np.int64)
+        self._cache = [np.zeros(shape, dtype) for _ in layout.past_names]
         self._arange = np.arange(layout.context_length, dtype=np.int64)
         self._open: list[Slot] = []
         self._steps: dict[tuple[int, int], _DecodeStep] = {}
+        self._current: _DecodeStep | None = None
+        """The step whose mask is as the open sequences are; None after anything but a decode."""
         self._prefills: dict[int, ort.IOBinding] = {}
 
     def open(self) -> Slot:
@@ -59,8 +67,8 @@ class OrtEngine(TokenEngine):
         if len(self._open) == self.max_sequences:
             raise RuntimeError(f"all {self.max_sequences} cache rows are taken")
         slot = Slot(row=len(self._open))
-        self._lengths[slot.row] = 0
         self._open.append(slot)
+        self._current = None
         return slot
 
     def prefill(self, slot: Slot, tokens: list[int]) -> Logits:
@@ -77,7 +85,8 @@ class OrtEngine(TokenEngine):
         self._bind_inputs(binding, ids, mask, positions)
         binding.bind_output("logits", "cpu")
         self._session.run_with_iobinding(binding)
-        self._set_length(slot, total)
+        slot.length = total
+        self._current = None
         # [1, tokens, vocab], or [1, 1, vocab] where the export pruned the head to the last position.
         logits: Logits = binding.get_outputs()[-1].numpy()[0, -1]
         return logits
@@ -88,32 +97,42 @@ class OrtEngine(TokenEngine):
         An open sequence that is not named (its prompt is still being read) runs too: what this
         writes after its end is overwritten by its own next tokens, and its length does not change.
         """
-        rows = len(self._open)
-        lengths = self._lengths[:rows]
-        step = self._step(rows, int(lengths.max()) + 1)
+        step = self._current
+        longest = 1 + max(slot.length for slot in self._open)
+        width = 0 if step is None else step.mask.shape[1]
+        if step is None or longest > width:
+            step = self._current = self._filled_step(longest)
+            width = step.mask.shape[1]
         for slot, token in tokens.items():
             step.ids[slot.row, 0] = token
-        np.less_equal(self._arange[: step.mask.shape[1]], lengths[:, None], out=step.mask, casting="unsafe")
-        step.positions[:, 0] = lengths
         self._session.run_with_iobinding(step.binding)
         for slot in tokens:
-            self._set_length(slot, slot.length + 1)
+            # One more place for the next step, where writing the whole mask anew would cost more.
+            slot.length += 1
+            step.positions[slot.row, 0] = slot.length
+            if slot.length < width:
+                step.mask[slot.row, slot.length] = 1
         return step.logits
 
     def close(self, slot: Slot) -> None:
         """Give the row back; the last open row moves into the gap, so that open rows stay together."""
         last = self._open.pop()
+        self._current = None
         if last is slot:
             return
         for cache in self._cache:
             cache[slot.row, :, : last.length] = cache[last.row, :, : last.length]
         last.row = slot.row
         self._open[last.row] = last
-        self._lengths[last.row] = last.length
 
-    def _set_length(self, slot: Slot, length: int) -> None:
-        slot.length = length
-        self._lengths[slot.row] = length
+    def _filled_step(self, longest: int) -> _DecodeStep:
+        """The prepared run for the open sequences, with their mask and positions."""
+        step = self._step(len(self._open), longest)
+        for slot in self._open:
+            step.mask[slot.row, : slot.length + 1] = 1
+            step.mask[slot.row, slot.length + 1 :] = 0
+            step.positions[slot.row, 0] = slot.length
+        return step
 
     def _step(self, rows: int, longest: int) -> _DecodeStep:
         """The prepared run for `rows` rows; masks come in powers of two, so that few are prepared."""
@@ -159,8 +178,8 @@ class OrtEngine(TokenEngine):
         names = zip(self._layout.past_names, self._layout.present_names, self._cache, strict=True)
         for past, present, cache in names:
             rows = cache[first:last]
-            binding.bind_input(past, "cpu", 0, np.float32, rows.shape, rows.ctypes.data)
-            binding.bind_output(present, "cpu", 0, np.float32, rows.shape, rows.ctypes.data)
+            binding.bind_input(past, "cpu", 0, rows.dtype, rows.shape, rows.ctypes.data)
+            binding.bind_output(present, "cpu", 0, rows.dtype, rows.shape, rows.ctypes.data)
         return binding
 
 
@@ -173,7 +192,11 @@ def _open_session(layout: ModelLayout, threads: int) -> ort.InferenceSession:
         session = ort.InferenceSession(str(layout.graph), options, providers=["CPUExecutionProvider"])
     except Exception as exc:  # onnxruntime raises its own, unrelated classes
         raise LayoutError(f"{layout.graph}: onnxruntime cannot load it: {exc}") from exc
-    unknown = {i.name for i in session.get_inputs()} - _KNOWN_INPUTS - set(layout.past_names)
+    types = {i.name: i.type for i in session.get_inputs()}
+    unknown = set(types) - _KNOWN_INPUTS - set(layout.past_names)
     if unknown:
         raise LayoutError(f"{layout.graph}: unknown inputs {sorted(unknown)}; not a text decoder")
+    caches = {types.get(name, "none") for name in layout.past_names}
+    if len(caches) != 1 or not caches <= set(_CACHE_TYPES):
+        raise LayoutError(f"{layout.graph}: a cache of {sorted(caches)}; this runtime has float and int8")
     return session

@@ -10,7 +10,7 @@ import pytest
 from bundle import Bundle, verify
 from common.files import sha256_file
 from edge.engine import Slot
-from edge.export import VARIANTS, ExportError, build_variant, export_variants
+from edge.export import VARIANTS, ExportError, build_variant, export_variants, golden_sequences
 from edge.layout import ModelLayout
 from edge.ort_engine import OrtEngine
 from edge.parity import golden_parity, greedy
@@ -31,7 +31,7 @@ def test_the_same_model_gives_the_same_bytes(
 ) -> None:
     # Not in this repository: the builder looks at the commit of the repository around it.
     monkeypatch.chdir(tmp_path.parent)
-    build_variant(bundle.model_dir, tmp_path, VARIANTS[name])
+    build_variant(bundle.model_dir, tmp_path, VARIANTS[name], golden_sequences(bundle))
     first = {path.name: sha256_file(path) for path in bundle.onnx_dir(name).iterdir()}
     assert {path.name: sha256_file(path) for path in tmp_path.iterdir()} == first
 
@@ -106,4 +106,4 @@ def test_what_cannot_be_exported_is_one_clear_error(bundle: Bundle, tmp_path: Pa
     (broken / "config.json").write_text('{"model_type": "llama", "architectures": ["Nonsense"]}')
     (tmp_path / "out").mkdir()
     with pytest.raises(ExportError, match="model builder failed"):
-        build_variant(broken, tmp_path / "out", VARIANTS["fp32"])
+        build_variant(broken, tmp_path / "out", VARIANTS["fp32"], [])
