@@ -28,6 +28,8 @@ def cluster(workers: int) -> Iterator[None]:
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.25")
     # Ray makes workers 15 steps nicer than itself: beside any other program they would starve.
     os.environ.setdefault("RAY_worker_niceness", "0")
+    # A machine that is busy with other work starts Ray slowly, and giving up helps nobody.
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
     # Settings of Ray Train that only feed its dashboard, which is not started.
     os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
     import ray
