@@ -16,7 +16,6 @@ from common.errors import ConfigError
 from common.files import atomic_write
 from training.distributed.cluster import cluster
 from training.distributed.config import DistributedConfig, Strategy
-from training.distributed.record import clear
 from training.distributed.train import train
 
 
@@ -122,12 +121,6 @@ def mean_tail(losses: list[float], share: float = 0.1) -> float:
     """Mean of the last tenth: the loss of a single batch is noisy."""
     tail = losses[-max(1, round(share * len(losses))) :]
     return sum(tail) / len(tail)
-
-
-def forget(config: CompareConfig) -> None:
-    """Remove what earlier runs of the suite left."""
-    for run in config.runs:
-        clear(config.output / "runs" / run.name)
 
 
 def _merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
