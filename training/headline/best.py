@@ -17,6 +17,9 @@ from common.stages import Stage, python_command, run_stages
 _CONFIGS = Path(__file__).parents[1] / "configs"
 
 
+_TITLES = {"pretrain": "pretraining", "sft": "fine-tuning", "polish": "fine-tuning on beam answers"}
+
+
 class BestConfig(StrictModel):
     """Settings of the headline job (`training/configs/e2e-best.yaml`)."""
 
@@ -35,8 +38,12 @@ class BestConfig(StrictModel):
     """Settings over pretrain.yaml."""
     sft: list[str]
     """Settings over sft.yaml."""
-    samples: int = Field(ge=0)
-    """Drawn for each input whose greedy answer has a slot error."""
+    beams: int = Field(ge=1)
+    """Width of the beam that teaches and that answers the test inputs."""
+    teach: int = Field(ge=1)
+    """Training inputs that the beam answers to teach the greedy search."""
+    polish: list[str]
+    """Settings over sft.yaml for learning from those answers."""
     golden_prompts: int = Field(default=32, ge=1)
     report: Path
     """Folder for the answers and their scores."""
@@ -63,7 +70,7 @@ def run_best(config: BestConfig, console: Console) -> None:
 
 def stages(config: BestConfig) -> list[Stage]:
     """All stages in order."""
-    return [*_data(config), *_training(config), *_answers(config), *_bundle(config)]
+    return [*_data(config), *_training(config), *_teaching(config), *_answers(config), *_bundle(config)]
 
 
 def _data(config: BestConfig) -> list[Stage]:
@@ -91,49 +98,67 @@ def _data(config: BestConfig) -> list[Stage]:
 
 def _training(config: BestConfig) -> list[Stage]:
     _, made, tokenizer = _folders(config)
-    jobs = [
-        ("pretrain", "pretraining", config.pretrain, f"tokenizer={tokenizer}"),
-        ("sft", "fine-tuning", config.sft, f"from={config.run / 'pretrain'}"),
-    ]
+    start = f"from={config.run / 'pretrain'}"
     return [
-        Stage(
-            name, title,
-            python_command(
-                f"training {name}", data=made, output=config.run / name, set=[start, *settings],
-            ),
-            outputs=(config.run / name / "model" / "model.safetensors",),
-            inputs=(_CONFIGS / f"{name}.yaml",), rooms=("common", "training/data"), afresh=("--fresh",),
-        )
-        for name, title, settings, start in jobs
+        _job(config, "pretrain", "pretrain", made, [f"tokenizer={tokenizer}", *config.pretrain]),
+        _job(config, "sft", "sft", made, [start, *config.sft]),
+    ]
+
+
+def _teaching(config: BestConfig) -> list[Stage]:
+    """Beam answers to training inputs, and a short fine-tuning on them."""
+    _, made, _ = _folders(config)
+    taught = made.with_name(f"{config.name}-taught")
+    command = python_command(
+        "training headline teach", data=made, model=config.run / "sft" / "model", output=taught,
+        count=config.teach, beams=config.beams,
+    )  # fmt: skip
+    return [
+        Stage("teach", "answers by beam search", command, outputs=(taught / "card.json",),
+              rooms=("training/headline", "evaluation/slots")),
+        _job(config, "polish", "sft", taught, [f"from={config.run / 'sft'}", *config.polish]),
     ]  # fmt: skip
 
 
+def _job(config: BestConfig, name: str, job: str, data: Path, settings: list[str]) -> Stage:
+    return Stage(
+        name, _TITLES[name],
+        python_command(f"training {job}", data=data, output=config.run / name, set=settings),
+        outputs=(config.run / name / "model" / "model.safetensors",),
+        inputs=(_CONFIGS / f"{job}.yaml",), rooms=("common", "training/data"), afresh=("--fresh",),
+    )  # fmt: skip
+
+
 def _answers(config: BestConfig) -> list[Stage]:
+    """Beam answers to dev and test inputs, greedy answers to the dev inputs, scores of the dev answers."""
     plain, _, _ = _folders(config)
-    model, dev = config.run / "sft" / "model", plain / "references-dev.jsonl"
-    pages = [("dev", "dev inputs", dev), ("testset", "test inputs", config.test_inputs)]
+    model, dev = config.run / "polish" / "model", plain / "references-dev.jsonl"
+    wanted = [
+        ("testset-outputs", "test inputs, beam", config.test_inputs, config.beams),
+        ("dev-beam", "dev inputs, beam", dev, config.beams),
+        ("dev-greedy", "dev inputs, greedy", dev, 1),
+    ]
     answered = [
         Stage(
             f"answer {name}", f"answers to the {title}",
             python_command(
-                "training headline answer", model=model, inputs=inputs, samples=config.samples,
-                output=config.report / f"{name}-outputs.txt",
-                greedy_output=config.report / f"{name}-greedy.txt",
+                "training headline answer", model=model, inputs=inputs, beams=beams,
+                output=config.report / f"{name}.txt",
             ),
-            outputs=(config.report / f"{name}-outputs.txt",), rooms=("training/headline", "evaluation/slots"),
+            outputs=(config.report / f"{name}.txt",), rooms=("training/headline", "evaluation/slots"),
         )
-        for name, title, inputs in pages
+        for name, title, inputs, beams in wanted
     ]  # fmt: skip
     scored = [
         Stage(
-            f"score {kind}", f"scores of the dev answers, {kind}",
+            f"score {name}", f"scores of {name}",
             python_command(
-                "evaluation score", hypotheses=config.report / f"dev-{kind}.txt", references=dev,
-                output=config.report / f"dev-{kind}.json",
+                "evaluation score", hypotheses=config.report / f"{name}.txt", references=dev,
+                output=config.report / f"{name}.json",
             ),
-            outputs=(config.report / f"dev-{kind}.json",), rooms=("evaluation",),
+            outputs=(config.report / f"{name}.json",), rooms=("evaluation",),
         )
-        for kind in ("outputs", "greedy")
+        for name in ("dev-beam", "dev-greedy")
     ]  # fmt: skip
     return [*answered, *scored]
 
@@ -142,8 +167,8 @@ def _bundle(config: BestConfig) -> list[Stage]:
     plain, made, _ = _folders(config)
     bundle = config.bundle
     build = python_command(
-        "bundle build", "--replace", model=config.run / "sft" / "model", name=bundle.parent.name,
-        version=bundle.name, run=config.run / "sft", data_card=made / "card.json",
+        "bundle build", "--replace", model=config.run / "polish" / "model", name=bundle.parent.name,
+        version=bundle.name, run=config.run / "polish", data_card=made / "card.json",
         evaluation=config.report / "dev-greedy.json",
         prompts=plain / "references-dev.jsonl", golden_count=config.golden_prompts,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`python -m training headline augment|answer|best`."""
+"""`python -m training headline augment|answer|teach|best`."""
 
 from __future__ import annotations
 
@@ -31,33 +31,51 @@ def augment(
     print(room.augment(data, output, copies, seed, keep_errors=keep_errors, hard=hard))
 
 
+Model = Annotated[Path, typer.Option(help="model folder (Hugging Face layout)")]
+Beams = Annotated[int, typer.Option(min=1, help="width of the beam; 1 is greedy")]
+LengthPenalty = Annotated[float, typer.Option(help="below 1 favours short answers")]
+
+
 @headline.command()
 def answer(
-    model: Annotated[Path, typer.Option(help="model folder (Hugging Face layout, a Llama)")],
+    model: Model,
     inputs: Annotated[Path, typer.Option(help="CSV (column mr), JSONL, or one attribute list a line")],
     output: Annotated[Path, typer.Option(help="one answer a line, in the order of the inputs")],
-    samples: Annotated[int, typer.Option(min=0, help="drawn where greedy has slot errors; 0: never")] = 16,
-    temperature: Annotated[float, typer.Option(min=0.01)] = 0.7,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
-    max_tokens: Annotated[int, typer.Option(min=1)] = 128,
-    greedy_output: Annotated[Path | None, typer.Option(help="write the greedy answers here too")] = None,
+    beams: Beams = 5,
+    length_penalty: LengthPenalty = 1.0,
 ) -> None:
-    """Answer with the model; answers that fail the slot check are drawn again."""
+    """Answer by beam search; where the best fails the slot check, the next one that passes is taken."""
     from common.files import atomic_write
     from evaluation.prompts import load_prompts
-    from training.headline.answer import Reranking, answer_file
+    from training.headline import answer as room
+    from training.headline.beam import BeamSearch
 
     prompts = [str(conversation[-1]["content"]) for conversation in load_prompts(inputs)]
-    made = answer_file(model, prompts, Reranking(samples, temperature, seed, max_tokens))
-    atomic_write(output, "".join(f"{text}\n" for text in made.texts))
-    if greedy_output:
-        atomic_write(greedy_output, "".join(f"{text}\n" for text in made.greedy))
+    made = room.answer(model, prompts, BeamSearch(beams, length_penalty))
+    atomic_write(output, "".join(f"{' '.join(text.split())}\n" for text in made.texts))
     percent = 100 / max(made.slots, 1)
     print(
         f"{output}: {len(prompts)} answers; slot errors {made.errors} of {made.slots} slots "
-        f"({made.errors * percent:.2f} %), greedy alone {made.errors_greedy} "
-        f"({made.errors_greedy * percent:.2f} %)"
+        f"({made.errors * percent:.2f} %), before the choice {made.errors_first} "
+        f"({made.errors_first * percent:.2f} %)"
     )
+
+
+@headline.command()
+def teach(
+    data: Data,
+    model: Model,
+    output: Annotated[Path, typer.Option(help="folder of the new data set")],
+    count: Annotated[int, typer.Option(min=1, help="training inputs to answer")] = 3000,
+    beams: Beams = 5,
+    length_penalty: LengthPenalty = 1.0,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+) -> None:
+    """A training set of the model's own beam answers, from which its greedy answers learn."""
+    from training.headline import teach as room
+    from training.headline.beam import BeamSearch
+
+    print(room.teach(data, model, output, count, seed, BeamSearch(beams, length_penalty)))
 
 
 @headline.command()

@@ -1,4 +1,4 @@
-"""The headline room: swapped values, clean texts, the hard split, answers drawn again."""
+"""The headline room: swapped values, clean texts, the hard split, answers chosen."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from common.errors import ConfigError, TriviumError
-from tests.fixtures.tiny_training import TINY, write_data, write_tokenizer
+from tests.fixtures.tiny_training import TINY, tiny_model, write_data, write_tokenizer
 from training.examples import ChatTokenizer
-from training.headline.answer import Reranking, answer
+from training.generate import generate_greedy
+from training.headline.answer import choose
 from training.headline.augment import augment
+from training.headline.beam import BeamSearch, n_best
 from training.headline.best import BestConfig, run_best, stages
 from training.headline.clean import clean
 from training.headline.cli import CONFIG
 from training.headline.hard_split import split
 from training.headline.pairs import Pairs, PairsError, read_pairs
 from training.headline.swap import ValueSwapper
-from training.model import Llama
+from training.headline.teach import teach
+from training.layout import load_model, save_model
 
 pytestmark = pytest.mark.unit
 
@@ -106,7 +108,7 @@ def data_set(folder: Path) -> Path:
         row(f"name[N{i}], eatType[pub], food[{food}]", f"N{i} is a pub with {food} food.")
         for i, food in enumerate(foods * 3)
     ]
-    write_data(folder, rows, rows[:1])  # type: ignore[arg-type]
+    write_data(folder, rows, rows[:1])
     (folder / "card.json").write_text(json.dumps({"name": "x", "digest": "sha256:0", "rows": {"dev": 1}}))
     return folder
 
@@ -131,30 +133,70 @@ def test_the_same_seed_makes_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_data_without_attribute_lists_is_refused(tmp_path: Path) -> None:
-    data = write_data(tmp_path / "a", [row("hello", "hi")])  # type: ignore[list-item]
+    data = write_data(tmp_path / "a", [row("hello", "hi")])
     with pytest.raises(PairsError, match="attribute list"):
         augment(data, tmp_path / "b", copies=1, seed=1)
     assert not (tmp_path / "b").exists()
 
 
-def test_a_wrong_answer_gives_way_to_a_sample_that_is_right(tmp_path: Path) -> None:
-    """A model that says nothing of the slots by itself: with samples, no answer gets worse."""
-    data = data_set(tmp_path / "data")
-    tokenizer = ChatTokenizer(write_tokenizer(data, tmp_path / "tokenizer"))
-    torch.manual_seed(0)
-    model = Llama(TINY, tokenizer.vocabulary)
-    prompts = ["name[N1], food[Italian]", "name[N2]"]
-    made = answer(model, tokenizer, prompts, Reranking(samples=4, temperature=1.0, max_new_tokens=12))
-    plain = answer(model, tokenizer, prompts, Reranking(samples=0, max_new_tokens=12))
-    assert plain.texts == plain.greedy == made.greedy
-    assert made.errors <= made.errors_greedy == plain.errors
-    assert made.slots == 3
+def test_the_first_candidate_with_fewest_slot_errors_is_chosen() -> None:
+    inputs = ["name[Salt], food[Italian]", "name[Pier]"]
+    candidates = [
+        ["Salt is nice.", "Salt has Italian food.", "Italian food at Salt."], ["A place.", "A pier of sorts."]
+    ]  # fmt: skip
+    made = choose(inputs, candidates)
+    assert made.texts == ["Salt has Italian food.", "A pier of sorts."]
+    assert made.first == ["Salt is nice.", "A place."]
+    assert (made.errors_first, made.errors, made.slots) == (2, 0, 3)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A random model in the Hugging Face layout, and the data set of its tokenizer."""
+    folder = tmp_path_factory.mktemp("headline")
+    data = data_set(folder / "data")
+    tokenizer = ChatTokenizer(write_tokenizer(data, folder / "tokenizer"))
+    weights = tiny_model(vocabulary=tokenizer.vocabulary).state_dict()
+    save_model(folder / "model", weights, TINY, tokenizer.folder, tokenizer.special)
+    return folder / "model", data
+
+
+def test_a_beam_finds_an_answer_at_least_as_likely_as_greedy(model: tuple[Path, Path]) -> None:
+    folder, _ = model
+    inputs = ["name[N1], food[Italian]", "name[N2]"]
+    wide = n_best(folder, inputs, BeamSearch(beams=3, length_penalty=0.0, max_new_tokens=8))
+    assert [len(texts) for texts in wide] == [3, 3]
+    local = load_model(folder)
+    tokenizer = ChatTokenizer(folder)
+    prompts = [ids.tolist() for ids in tokenizer.encode([tokenizer.prompt(user(t)) for t in inputs])]
+    greedy = generate_greedy(local, prompts, tokenizer.special["eos"], 8)
+    narrow = n_best(folder, inputs, BeamSearch(beams=1, max_new_tokens=8))
+    assert [texts[0] for texts in narrow] == [tokenizer.decode(ids) for ids in greedy]
+
+
+def user(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
+def test_the_beam_teaches_a_data_set(model: tuple[Path, Path], tmp_path: Path) -> None:
+    folder, data = model
+    teach(data, folder, tmp_path / "taught", 4, 1, BeamSearch(beams=2, max_new_tokens=6))
+    groups = read_pairs(tmp_path / "taught" / "train.jsonl")
+    assert len(groups) == 4
+    assert all(len(pairs.texts) == 1 for pairs in groups)
+    assert (tmp_path / "taught" / "references-dev.jsonl").exists() == (data / "references-dev.jsonl").exists()
 
 
 def test_the_shipped_configuration_is_a_chain_of_commands() -> None:
     config = BestConfig.from_yaml(CONFIG)
     names = [stage.name for stage in stages(config)]
-    assert names.index("augment") < names.index("sft") < names.index("answer testset") < names.index("sign")
+    assert (
+        names.index("augment")
+        < names.index("sft")
+        < names.index("polish")
+        < names.index("answer testset-outputs")
+        < names.index("sign")
+    )
     assert all(stage.command[1] == "-m" for stage in stages(config))
 
 
