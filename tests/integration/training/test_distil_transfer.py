@@ -78,7 +78,7 @@ def test_a_student_is_trained_scored_and_not_trained_again(
 
 
 def test_dev_losses_compare_with_those_of_other_jobs(home: Path, tmp_path: Path) -> None:
-    """One step at a rate of nearly nothing: the same student, so the same dev loss with and without teacher."""
+    """One step at a rate of nearly nothing leaves the same student, so the same dev loss without teacher."""
     losses = []
     for mode in ("logits", "none"):
         values = settings(
