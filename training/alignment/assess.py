@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -38,6 +38,7 @@ class Assessment:
     """What was found on the dev inputs."""
 
     judged_by: JudgeName
+    decoding: Literal["sampled", "greedy"]
     greedy: dict[JudgeName, WinRate]
     """By judge: greedy answers of the result against those of the start model."""
     sampled: dict[JudgeName, WinRate]
@@ -58,12 +59,13 @@ class Assessment:
     @property
     def headline(self) -> WinRate:
         """The win rate that counts."""
-        return self.greedy[self.judged_by]
+        return (self.sampled if self.decoding == "sampled" else self.greedy)[self.judged_by]
 
     def report(self) -> dict[str, Any]:
         """Everything as JSON."""
         return {
             "judged_by": self.judged_by,
+            "decoding": self.decoding,
             "win_rates_greedy": {name: rate.model_dump() for name, rate in self.greedy.items()},
             "win_rates_sampled": {name: rate.model_dump() for name, rate in self.sampled.items()},
             "kl": self.kl.model_dump(),
@@ -102,7 +104,7 @@ def assess(
     ]
     verdicts = judge.compare(after, before)[by]
     return Assessment(
-        judged_by=by,
+        judged_by=by, decoding=config.decoding,
         greedy=win_rates(judge, after, before, config.resamples, seed),
         sampled=win_rates(judge, texts[1], texts[0], config.resamples, seed),
         kl=mean_with_interval(

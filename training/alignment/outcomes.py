@@ -66,7 +66,7 @@ def outcome_of(
     """The record that the comparison reads."""
     headline, folder = found.headline, job.output / "model"
     details: dict[str, float | str] = {
-        "judge": found.judged_by,
+        "judge": found.judged_by, "decoding": found.decoding,
         "win_rate": headline.rate, "win_low": headline.low, "win_high": headline.high,
         "kl": found.kl.mean, "kl_low": found.kl.low, "kl_high": found.kl.high,
         "reward_start": found.reward_start.mean, "reward_end": found.reward_end.mean,
@@ -88,11 +88,12 @@ def outcome_of(
 
 def say(job: Job, result: dict[str, Any], *, again: bool = False) -> None:
     """The result for people."""
-    rate = result["win_rates_greedy"][result["judged_by"]]
+    rate = result[f"win_rates_{result['decoding']}"][result["judged_by"]]
     start, end = result["reward_start"]["mean"], result["reward_end"]["mean"]
     print(
         f"{'already done: ' if again else ''}{job.name}: win rate {rate['rate']:.1%} "
         f"[{rate['low']:.1%}, {rate['high']:.1%}] against the start model (judge {result['judged_by']}, "
+        f"{result['decoding']} answers, "
         f"{rate['wins']} wins, {rate['ties']} ties, {rate['losses']} losses), KL {result['kl']['mean']:.2f} "
         f"nats per answer, reward {start:.3f} -> {end:.3f}, {result['wall_seconds']:.0f} s, "
         f"model in {job.output / 'model'}"
