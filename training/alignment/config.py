@@ -62,9 +62,10 @@ class JudgeConfig(StrictModel):
     by: JudgeName | Literal["auto"] = "auto"
     """The judge whose win rate is the headline; `auto` takes one that the training reward does not hold:
     chrf, or slots where the reward is BLEU alone. All three are reported."""
-    decoding: Literal["sampled", "greedy"] = "sampled"
-    """Which answers the headline compares: one sample per input at temperature 1, the distribution
-    that the losses train and the KL is measured on, or the greedy ones. Both are reported."""
+    decoding: Literal["sampled", "greedy"] = "greedy"
+    """Which answers the headline compares: the greedy ones, as the servers give them, or one sample per
+    input at temperature 1, the distribution that the losses train and the KL is measured on. Both are
+    reported."""
     inputs: int | None = Field(default=None, ge=2)
     """Dev inputs; all by default."""
     max_new_tokens: int = Field(default=128, ge=1)
