@@ -64,8 +64,8 @@ def test_workers_see_together_exactly_the_batches_of_one(data: Path, tmp_path: P
         assert sorted(expected.ids) == sorted(i for part in parts for i in part.ids)
         assert expected.target_tokens == sum(part.target_tokens for part in parts)
         assert expected.real_tokens == sum(part.real_tokens for part in parts)
-        for rank, part in enumerate(parts):
-            assert torch.equal(part.tokens, expected.tokens[rank::size])
+        for rank, batch in enumerate(parts):
+            assert torch.equal(batch.tokens, expected.tokens[rank::size])
 
 
 def test_numbered_batches_are_those_of_the_stream(data: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
@@ -31,12 +33,13 @@ def test_exact_losses_give_the_coefficients_back() -> None:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_intervals_hold_the_truth(seed: int) -> None:
     found = fit(runs(noise=0.002, seed=seed), resamples=60, seed=seed)
-    for figure in (
+    figures: list[Callable[[Law], float]] = [
         lambda law: law.alpha,
         lambda law: law.beta,
         lambda law: law.tokens_per_parameter(1e12),
         lambda law: law.loss(3e6, 1e6),
-    ):
+    ]
+    for figure in figures:
         low, high = found.interval(figure, confidence=0.99)
         assert low <= figure(LAW) <= high
     assert found.worst_error() < 0.01

@@ -34,7 +34,7 @@ def allocated_peak(config: TrialConfig) -> int:
     one.run(1)  # after it the optimizer has its states
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         one.run(1)
-    results = profiler.profiler.kineto_results  # type: ignore[union-attr]
+    results = profiler.profiler.kineto_results
     blocks = [event for event in results.events() if event.name() == "[memory]"]
     now = peak = 0
     for block in sorted(blocks, key=lambda event: event.start_ns()):
