@@ -9,7 +9,7 @@ TESTS ?= tests
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo e2e-best train-all report test lint test-unit test-integration test-e2e lock clean \
-	bench-train bench-switches bench-gateway bench-edge
+	bench-train bench-switches bench-gateway bench-edge bench-corpus
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -51,6 +51,9 @@ bench-gateway: setup ## gateway overhead against the backend alone
 
 bench-edge: setup ## edge int4 and fp32 against transformers eager fp32
 	@$(PYTHON) -m edge bench
+
+bench-corpus: setup ## rows/s and peak memory of preparing a 100 MB corpus
+	@$(PYTHON) -m training corpus bench
 
 lock: ## resolve pyproject.toml into requirements/*.txt (UPGRADE=1 for newer versions)
 	@sh requirements/lock.sh

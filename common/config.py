@@ -25,9 +25,7 @@ class StrictModel(BaseModel):
         Raises ConfigError naming the file, the key and, for a misspelt key, the nearest known one.
         """
         values = read_yaml(path)
-        for override in overrides or []:
-            _apply_override(values, override)
-        return cls.from_dict(values, str(path))
+        return cls.from_dict(apply_overrides(values, overrides), str(path))
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], where: str) -> Self:
@@ -53,6 +51,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected `key: value` lines, found a {type(values).__name__}")
+    return values
+
+
+def apply_overrides(values: dict[str, Any], overrides: list[str] | None) -> dict[str, Any]:
+    """`values`, changed by `key.sub=value` overrides. Raises ConfigError."""
+    for override in overrides or []:
+        _apply_override(values, override)
     return values
 
 

@@ -74,6 +74,47 @@ def read(
 
 
 @app.command()
+def crawl(
+    url: Annotated[list[str], typer.Option(help="where to begin; only these hosts are visited")],
+    output: Annotated[Path, typer.Option(help="folder for the pages and the state")],
+    contact: Annotated[str, typer.Option(help="address under which a site's owner reaches you")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, for example max_pages=50 or format=warc")
+    ] = None,
+    refresh: Annotated[bool, typer.Option(help="ask again for what may have changed")] = False,
+) -> None:
+    """Fetch a site politely; the same command goes on after an interruption."""
+    from common.config import apply_overrides
+    from training.corpus.crawl.config import CrawlConfig
+    from training.corpus.crawl.crawler import Crawler
+
+    values = apply_overrides({"urls": url, "output": str(output), "contact": contact}, overrides)
+    result = Crawler(CrawlConfig.from_dict(values, "crawl")).run(refresh=refresh)
+    print(f"stored     {result.stored:,} pages, {result.bytes:,} bytes, in {output}")
+    for state, detail, pages in result.left_out:
+        print(f"{state:<10} {pages:,} {detail}")
+    print(f"ended      {result.ended}; {result.waiting:,} pages wait")
+
+
+@app.command()
+def bench(
+    megabytes: Annotated[int, typer.Option(min=1, help="size of the made corpus")] = 100,
+    workers: Annotated[int | None, typer.Option(help="Ray workers; 0: in this process")] = None,
+    output: Annotated[Path, typer.Option(help="folder for corpus.json")] = Path("reports/bench"),
+) -> None:
+    """Rows per second and peak memory of `prepare` on a corpus made on the spot."""
+    import json
+
+    from common.files import atomic_write
+    from training.corpus.bench import bench as run
+
+    result = run(megabytes, workers, output)
+    atomic_write(output / "corpus.json", json.dumps(result, indent=2) + "\n")
+    print(f"{result['rows']:,} rows in {result['seconds']} s: {result['rows_per_second']} rows/s")
+    print(f"peak memory of all processes {result['peak_memory_bytes'] / 1e9:.2f} GB")
+
+
+@app.command()
 def tokenizers(
     data: Annotated[Path, typer.Option(help="folder of a prepared data set")],
     output: Annotated[Path, typer.Option(help="folder for tokenizers.json and tokenizers.md")],

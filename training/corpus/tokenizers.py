@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 Algorithm = Literal["bpe", "unigram", "wordpiece"]
 ALGORITHMS: tuple[Algorithm, ...] = get_args(Algorithm)
-_UNKNOWN = "<unk>"
+_UNKNOWN = "<|unknown|>"
+"""Not "<unk>": WikiText spells that out, and it would be counted as unknown."""
 _ENCODED_AT_ONCE = 500
 
 

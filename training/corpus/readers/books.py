@@ -18,13 +18,13 @@ SEGMENT_CHARS = 200_000
 """Long books come in segments, so that a text of any size can be read."""
 _TEXT = (".txt", ".text", ".md", ".markdown", ".txt.gz", ".md.gz", ".txt.xz", ".md.xz")
 # What lies beside books without being one.
-_NOT_A_BOOK = re.compile(r"^(readme|licen[cs]e|copying|source|index|contributing)\b", re.IGNORECASE)
+NOT_A_BOOK = re.compile(r"^(readme|licen[cs]e|copying|source|index|contributing)\b", re.IGNORECASE)
 
 
 def read_books(source: SourceConfig) -> Iterator[Document | Rejected]:
     """Segments of each book. A line that is not UTF-8 or endless is rejected; its neighbours stay."""
     for name, stream in open_files(source.path, (*_TEXT, ".epub")):
-        if _NOT_A_BOOK.match(name.rpartition("/")[2]) and source.path.is_dir():
+        if NOT_A_BOOK.match(name.rpartition("/")[2]) and source.path.is_dir():
             continue
         if name.lower().endswith(".epub"):
             yield from _read_epub(name, stream)

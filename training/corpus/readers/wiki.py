@@ -8,6 +8,7 @@ from typing import IO
 from urllib.parse import quote
 
 from training.corpus.config import CorpusError, SourceConfig
+from training.corpus.readers.books import NOT_A_BOOK
 from training.corpus.readers.files import open_files
 from training.corpus.rows import Document
 from training.data.records import Place, Rejected, not_utf8
@@ -59,7 +60,8 @@ def read_mediawiki(source: SourceConfig) -> Iterator[Document | Rejected]:
 def read_wikitext(source: SourceConfig) -> Iterator[Document | Rejected]:
     """Articles of WikiText files; a line ` = Title = ` begins one."""
     for name, stream in open_files(source.path, (".txt", ".tokens", ".raw", ".txt.gz")):
-        yield from _articles(name, stream)
+        if not (source.path.is_dir() and NOT_A_BOOK.match(name.rpartition("/")[2])):
+            yield from _articles(name, stream)
 
 
 def _articles(name: str, stream: IO[bytes]) -> Iterator[Document | Rejected]:
