@@ -20,7 +20,7 @@ setup: ## make .venv and .venv-edge from the pinned locks (a second run is a no-
 demo: setup ## the main job: data, training, signed bundle, three roads, load, report (DATA=folder for your own)
 	@$(PYTHON) -m tradeoffs demo $(if $(BUDGET),--budget $(BUDGET)) $(if $(DATA),--data $(DATA))
 
-e2e-best: setup ## the headline model on E2E from nothing, its bundle, and answers to the test inputs (about 45 minutes)
+e2e-best: setup ## the headline model on E2E from nothing, its bundle, and answers to the test inputs
 	@$(PYTHON) -m training headline best $(if $(DATA),--set source=$(DATA) --set test_inputs=$(DATA)/testset.csv)
 
 train-all: setup ## every training technique on one task, and the page that compares them (DATA=…, SEEDS=3)
