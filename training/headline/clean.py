@@ -19,7 +19,8 @@ def clean(groups: Sequence[Pairs]) -> list[Pairs]:
     matcher = SlotMatcher(attributes_of(pairs) for pairs in groups)
     result = []
     for pairs in groups:
-        errors = [len(matcher.errors(attributes_of(pairs), text)) for text in pairs.texts]
+        wanted = attributes_of(pairs)
+        errors = [len(matcher.errors(wanted, text)) for text in pairs.texts]
         fewest = min(errors)
         texts = tuple(text for text, count in zip(pairs.texts, errors, strict=True) if count == fewest)
         result.append(Pairs(pairs.attributes, texts, pairs.instruction))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common.errors import TriviumError
 from common.files import atomic_folder, sha256_file
-from training.data.attributes import canonical_input, find_attributes
+from training.data.attributes import canonical_input, find_attributes, format_attributes
 from training.examples import read_rows
 
 
@@ -32,17 +32,12 @@ class Pairs:
     @property
     def key(self) -> str:
         """Equal for equal attributes in any order."""
-        return canonical_input(format_input(self.attributes))
+        return canonical_input(format_attributes(self.attributes))
 
     @property
     def prompt(self) -> str:
         """The content of the user message."""
-        return self.instruction + format_input(self.attributes)
-
-
-def format_input(attributes: dict[str, str]) -> str:
-    """`name[…], food[…]`."""
-    return ", ".join(f"{slot}[{value}]" for slot, value in attributes.items())
+        return self.instruction + format_attributes(self.attributes)
 
 
 def read_pairs(path: Path) -> list[Pairs]:
