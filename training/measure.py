@@ -55,11 +55,7 @@ def measure(
     wanted = dev_set(data, inputs)
     questions = wanted.inputs or []
     answers = (answer or whole_model(run / "model"))(questions)
-    rows = zip(questions, answers, strict=True)
-    atomic_write(
-        run / ANSWERS,
-        "".join(json.dumps({"input": i, "output": o}, ensure_ascii=False) + "\n" for i, o in rows),
-    )
+    write_answers(run, questions, answers)
     model = run / "model" if (run / "model" / "model.safetensors").is_file() else None
     parameters = int(result["parameters"])
     outcome = Outcome(
@@ -73,6 +69,15 @@ def measure(
     )  # fmt: skip
     outcome.write(run)
     return outcome
+
+
+def write_answers(run: Path, questions: Sequence[str], answers: Sequence[str]) -> None:
+    """Keep the answers to dev inputs in the run folder, for tests in pairs with other techniques."""
+    rows = zip(questions, answers, strict=True)
+    atomic_write(
+        run / ANSWERS,
+        "".join(json.dumps({"input": i, "output": o}, ensure_ascii=False) + "\n" for i, o in rows),
+    )
 
 
 def whole_model(folder: Path) -> Callable[[Sequence[str]], list[str]]:

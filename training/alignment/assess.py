@@ -55,6 +55,10 @@ class Assessment:
     """Quality of the greedy answers of the result."""
     figures_start: list[Figure]
     examples: list[dict[str, Any]]
+    inputs: list[str]
+    """What was asked."""
+    answers: list[str]
+    """The result's greedy answers to `inputs`."""
 
     @property
     def headline(self) -> WinRate:
@@ -115,6 +119,7 @@ def assess(
         length_start=_mean_length(samples[0]), length_end=_mean_length(samples[1]),
         figures=_figures(inputs, after), figures_start=_figures(inputs, before),
         examples=examples(inputs, before, after, verdicts, _EXAMPLES),
+        inputs=[item.text for item in inputs], answers=after,
     )  # fmt: skip
 
 

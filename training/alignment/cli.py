@@ -10,11 +10,12 @@ from typing import Annotated
 import typer
 
 from training.options import Data, Fresh, Output, Overrides, Start, with_paths
+from training.outcome import NAME as OUTCOME
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 Pairs = Annotated[Path | None, typer.Option(help="folder of pairs; made from the task where none is given")]
 _RUN_FILES = (
-    "config.json", "result.json", "outcome.json", "metrics.jsonl", "examples.jsonl", "mlflow-run.txt",
+    "config.json", "result.json", OUTCOME, "metrics.jsonl", "examples.jsonl", "mlflow-run.txt",
     "reference-train.safetensors", "reference-dev.safetensors", "curve.json", "curve.png",
 )  # fmt: skip
 
@@ -65,44 +66,38 @@ def read_command(
     print((output / "report.json").read_text(encoding="utf-8").rstrip())
 
 
-@align.command("reward")
-def reward_command(
-    config: Annotated[Path, typer.Option(help="YAML file")] = CONFIGS / "align-reward.yaml",
-    start: Start = None,
-    overrides: Overrides = None,
-    data: Data = None,
-    output: Output = None,
-    pairs: Pairs = None,
-    fresh: Fresh = False,
-) -> None:
-    """Train a reward model on preference pairs (Bradley-Terry); accuracy on held-out pairs."""
-    from training.alignment.config import RewardModelConfig
-    from training.alignment.reward_job import train_reward_model
+def _learn_from_pairs(name: str, text: str) -> None:
+    """Add one of the two commands that learn from pairs: they take the same options."""
 
-    changes = with_paths(overrides, **{"from": start}, data=data, output=output, pairs=pairs)
-    settings = RewardModelConfig.from_yaml(config, changes)
-    _prepare_folder(settings.output, fresh=fresh)
-    train_reward_model(settings)
+    @align.command(name, help=text)
+    def command(
+        config: Annotated[Path, typer.Option(help="YAML file")] = CONFIGS / f"align-{name}.yaml",
+        start: Start = None,
+        overrides: Overrides = None,
+        data: Data = None,
+        output: Output = None,
+        pairs: Pairs = None,
+        fresh: Fresh = False,
+    ) -> None:
+        from training.alignment.config import PreferenceConfig, RewardModelConfig
+        from training.alignment.preference import align_preference
+        from training.alignment.reward_job import train_reward_model
+
+        changes = with_paths(overrides, **{"from": start}, data=data, output=output, pairs=pairs)
+        if name == "reward":
+            model = RewardModelConfig.from_yaml(config, changes)
+            _prepare_folder(model.output, fresh=fresh)
+            train_reward_model(model)
+        else:
+            policy = PreferenceConfig.from_yaml(config, changes)
+            _prepare_folder(policy.output, fresh=fresh)
+            align_preference(policy)
 
 
-@align.command("dpo")
-def dpo_command(
-    config: Annotated[Path, typer.Option(help="YAML file")] = CONFIGS / "align-dpo.yaml",
-    start: Start = None,
-    overrides: Overrides = None,
-    data: Data = None,
-    output: Output = None,
-    pairs: Pairs = None,
-    fresh: Fresh = False,
-) -> None:
-    """Learn from preference pairs directly: DPO, or with --set loss=… IPO, KTO, ORPO."""
-    from training.alignment.config import PreferenceConfig
-    from training.alignment.preference import align_preference
-
-    changes = with_paths(overrides, **{"from": start}, data=data, output=output, pairs=pairs)
-    settings = PreferenceConfig.from_yaml(config, changes)
-    _prepare_folder(settings.output, fresh=fresh)
-    align_preference(settings)
+_learn_from_pairs(
+    "reward", "Train a reward model on preference pairs (Bradley-Terry); accuracy on held-out pairs."
+)
+_learn_from_pairs("dpo", "Learn from preference pairs directly: DPO, or with --set loss=… IPO, KTO, ORPO.")
 
 
 @align.command("rlhf")
@@ -138,20 +133,14 @@ def judge_command(
     """Win rates of one model over another on dev inputs, with intervals, and the KL between them."""
     from training.alignment.assess import assess
     from training.alignment.config import JudgeConfig
-    from training.alignment.tasks import load_start, read_inputs
+    from training.alignment.tasks import dev_inputs, load_start
     from training.hardware import choose_device, set_threads
 
     set_threads(0)
     start, challenger = load_start(against), load_start(policy)
     start.model.to(choose_device())
-    found = assess(
-        challenger.model.to(choose_device()),
-        start,
-        read_inputs(data / "dev.jsonl"),
-        JudgeConfig(inputs=inputs),
-        None,
-        seed,
-    )
+    challenger.model.to(choose_device())
+    found = assess(challenger.model, start, dev_inputs(data), JudgeConfig(inputs=inputs), None, seed)
     print(json.dumps(found.report(), indent=2))
 
 
@@ -171,5 +160,7 @@ def _prepare_folder(output: Path, *, fresh: bool) -> None:
         return
     for name in ("checkpoints", "model", "pairs"):
         shutil.rmtree(output / name, ignore_errors=True)
-    for name in _RUN_FILES:
+    from training.measure import ANSWERS
+
+    for name in (*_RUN_FILES, ANSWERS):
         (output / name).unlink(missing_ok=True)

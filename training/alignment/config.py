@@ -50,6 +50,9 @@ class PairConfig(StrictModel):
     """Sampled answers per input."""
     min_margin: float = Field(default=0.05, gt=0)
     """Least difference of reward between the two answers of a pair."""
+    against: Literal["samples", "greedy"] = "samples"
+    """What the best sample is paired with: the worst sample, or the greedy answer, which is what is served
+    (where no sample is better by the margin, the greedy answer is preferred to the worst sample)."""
     held_out: float = Field(default=0.1, gt=0, lt=1)
     """Share of the inputs whose pairs are for measuring only."""
     sampling: SamplingConfig = SamplingConfig()

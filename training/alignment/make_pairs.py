@@ -18,7 +18,11 @@ from training.alignment.errors import AlignmentError
 from training.alignment.records import BadRow, Collected, Message, Pair, collect, write_pairs
 from training.alignment.rewards import VerifiableReward
 from training.alignment.tasks import Start, TaskInput, draw, read_inputs, that_fit
-from training.generate import Answer, generate_sampled
+from training.generate import Answer, generate_greedy, generate_sampled
+from training.packing import Tokens
+
+Scored = tuple[str, float]
+"""A text and its reward."""
 
 
 def make_pairs(start: Start, data: Path, config: PairConfig, seed: int) -> tuple[Collected, dict[str, Any]]:
@@ -39,7 +43,8 @@ def make_pairs(start: Start, data: Path, config: PairConfig, seed: int) -> tuple
     check_that_answers_end([answer for group in groups for answer in group], start.folder)
     reward = VerifiableReward(config.reward, inputs)
     scored = [_score(start, reward, index, group) for index, group in enumerate(groups)]
-    collected = collect(_pairs(inputs, scored, config.min_margin))
+    served = _served(start, reward, prompts, config) if config.against == "greedy" else [None] * len(inputs)
+    collected = collect(pairs_of(inputs, scored, served, config.min_margin))
     if not collected.pairs:
         raise AlignmentError(
             f"no pair: no two sampled answers to an input differ by min_margin = {config.min_margin} of "
@@ -47,9 +52,11 @@ def make_pairs(start: Start, data: Path, config: PairConfig, seed: int) -> tuple
         )
     ended = [group for group in scored if group]
     rewards = [value for group in ended for _, value in group]
+    greedy = [answer[1] for answer in served if answer]
     return collected, {
         "inputs": len(inputs),
         "answers_per_input": config.answers,
+        **({"mean_greedy_reward": sum(greedy) / len(greedy)} if greedy else {}),
         "mean_reward": sum(rewards) / len(rewards),
         "mean_best_reward": sum(max(value for _, value in group) for group in ended) / len(ended),
         "mean_margin": sum(pair.margin or 0 for pair in collected.pairs) / len(collected.pairs),
@@ -80,22 +87,37 @@ def pairs_folder(
     return found
 
 
-def _score(
-    start: Start, reward: VerifiableReward, index: int, group: Sequence[Answer]
-) -> list[tuple[str, float]]:
+def _score(start: Start, reward: VerifiableReward, index: int, group: Sequence[Answer]) -> list[Scored]:
     """Text and reward of the answers that ended; a text that was cut off is no example of anything."""
     texts = [start.tokenizer.decode(answer.tokens) for answer in group if answer.ended]
     return [(text, reward(index, text)) for text in texts]
 
 
-def _pairs(
-    inputs: Sequence[TaskInput], scored: Sequence[list[tuple[str, float]]], min_margin: float
+def _served(
+    start: Start, reward: VerifiableReward, prompts: Sequence[Tokens], config: PairConfig
+) -> list[Scored | None]:
+    """The greedy answers with their rewards; None where one was cut off."""
+    limit, rows = config.sampling.max_new_tokens, config.sampling.batch_rows
+    answers = generate_greedy(start.model, [p.tolist() for p in prompts], start.eos, limit, rows)
+    texts = [start.tokenizer.decode(answer) if len(answer) < limit else None for answer in answers]
+    return [None if text is None else (text, reward(index, text)) for index, text in enumerate(texts)]
+
+
+def pairs_of(
+    inputs: Sequence[TaskInput],
+    scored: Sequence[list[Scored]],
+    served: Sequence[Scored | None],
+    min_margin: float,
 ) -> Iterator[Pair | BadRow]:
-    for item, group in zip(inputs, scored, strict=True):
+    """A pair for each input whose answers differ enough; `served` has greedy answers, or None for each."""
+    for item, group, greedy in zip(inputs, scored, served, strict=True):
         if len(group) < 2:
             yield BadRow(item.id, "fewer than two answers ended")
             continue
         best, worst = max(group, key=lambda answer: answer[1]), min(group, key=lambda answer: answer[1])
+        if greedy is not None:
+            better = best[1] - greedy[1] >= min_margin
+            best, worst = (best, greedy) if better else (greedy, worst)
         margin = best[1] - worst[1]
         if margin < min_margin:
             yield BadRow(item.id, "no margin between the answers")

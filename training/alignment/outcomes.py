@@ -16,9 +16,10 @@ from training import hardware
 from training.alignment.assess import Assessment, assess
 from training.alignment.config import JudgeConfig, RewardConfig
 from training.alignment.runs import Job, parameter_count, write_result
-from training.alignment.tasks import Start, TaskInput, read_inputs
+from training.alignment.tasks import Start, TaskInput
 from training.checkpoint import Progress
 from training.layout import save_model
+from training.measure import write_answers
 from training.model import Llama
 from training.outcome import Outcome
 
@@ -37,15 +38,15 @@ def finish(
     progress: Progress,
     facts: dict[str, Any],
     trained_on: RewardConfig | None,
-    dev: Sequence[TaskInput] | None = None,
+    asked: Sequence[TaskInput],
 ) -> dict[str, Any]:
-    """Write model/, examples.jsonl, result.json and outcome.json; returns the result.
+    """Write model/, examples.jsonl, answers-dev.jsonl, result.json and outcome.json; returns the result.
 
-    `weights` are the policy's, in float32. It is judged on the inputs `dev`, or those of the data set's dev
-    split.
+    `weights` are the policy's, in float32. It is judged on the inputs `asked`.
     """
     save_model(job.output / "model", weights, policy.config, start.tokenizer.folder, start.tokenizer.special)
-    found = assess(policy, start, dev or held_out_inputs(job), judging, trained_on, job.settings.seed)
+    found = assess(policy, start, asked, judging, trained_on, job.settings.seed)
+    write_answers(job.output, found.inputs, found.answers)
     lines = (json.dumps(example, ensure_ascii=False) + "\n" for example in found.examples)
     atomic_write(job.output / "examples.jsonl", "".join(lines))
     result = {**facts, "tokens": progress.tokens, "wall_seconds": progress.seconds, **found.report()}
@@ -53,11 +54,6 @@ def finish(
     result = write_result(job, result)
     say(job, result)
     return result
-
-
-def held_out_inputs(job: Job) -> list[TaskInput]:
-    """The distinct inputs of the dev split with their references."""
-    return read_inputs(job.settings.data / "dev.jsonl")
 
 
 def outcome_of(

@@ -16,9 +16,9 @@ from training.alignment.config import PairwiseConfig
 from training.alignment.errors import AlignmentError
 from training.alignment.make_pairs import pairs_folder
 from training.alignment.records import Pair, read_pairs
-from training.alignment.runs import Job
+from training.alignment.runs import Job, open_job
 from training.alignment.sequences import AnswerRows, chunks
-from training.alignment.tasks import Start
+from training.alignment.tasks import Start, load_start
 from training.packing import Batch, Piece, Tokens
 
 
@@ -35,6 +35,31 @@ class PairRows:
 
     def __len__(self) -> int:
         return len(self.pairs)
+
+
+def open_pair_job(name: str, settings: PairwiseConfig) -> tuple[Job, Start]:
+    """The run, recognised by settings, start weights and pairs, and the start model."""
+    start = load_start(settings.start)
+    files = {"start": start.folder / "model.safetensors", "pairs": pair_file(settings.pairs)}
+    return open_job(name, settings, files), start
+
+
+def packed_pairs(
+    job: Job, settings: PairwiseConfig, start: Start, *, after: Sequence[int] = (), mismatched: bool = False
+) -> tuple[PairRows, PairRows]:
+    """Train and dev pairs as rows; see `pack_pairs`. The start model moves to the run's device."""
+    start.model.to(job.device)
+    train, dev = (
+        pack_pairs(pairs, start, settings.row_tokens, settings.seed, after=after, mismatched=mismatched)
+        for pairs in find_pairs(job, settings, start)
+    )
+    return train, dev
+
+
+def pair_facts(train: PairRows, dev: PairRows, steps: int) -> dict[str, int]:
+    """How much there was to learn from, for the result."""
+    too_long = train.too_long + dev.too_long
+    return {"train_pairs": len(train), "dev_pairs": len(dev), "pairs_too_long": too_long, "steps": steps}
 
 
 def find_pairs(job: Job, settings: PairwiseConfig, start: Start) -> tuple[list[Pair], list[Pair]]:
@@ -113,6 +138,10 @@ class PairStream:
         self._height = min(rows_per_step, len(self._rows))
         self.steps_per_epoch = max(1, len(self._rows) // self._height)
 
+    def steps(self, settings: PairwiseConfig) -> int:
+        """Gradient steps of the whole run."""
+        return settings.max_steps or max(1, round(settings.epochs * self.steps_per_epoch))
+
     def at(self, step: int) -> tuple[Batch, Tensor]:
         """The batch of a step, and the numbers of its answers; an epoch's last incomplete batch is left
         out."""
@@ -130,9 +159,8 @@ def batches_of(data: PairRows, rows_per_batch: int, device: torch.device) -> lis
 
 def by_pair(values: Tensor, numbers: Tensor, each: int) -> tuple[Tensor, Tensor]:
     """Values [A] of a batch's answers as [B, each], and the numbers of the pairs [B]."""
-    order = numbers.argsort().to(
-        values.device
-    )  # the answers of a pair stand together: shuffled pairs, in order
+    # The answers of a pair stand together: shuffled pairs, in order.
+    order = numbers.argsort().to(values.device)
     return values[order].view(-1, each), numbers.sort().values[::each] // each
 
 

@@ -22,15 +22,15 @@ from training.alignment.pairwise import (
     PairStream,
     batches_of,
     by_pair,
-    find_pairs,
-    pack_pairs,
-    pair_file,
+    open_pair_job,
+    packed_pairs,
+    pair_facts,
 )
 from training.alignment.preference_losses import PairScores, pair_losses
 from training.alignment.records import Pair
-from training.alignment.runs import Job, finished_result, open_job, run_steps, update
+from training.alignment.runs import Job, finished_result, run_steps, update
 from training.alignment.sequences import answer_log_probs, score_tokens, sum_by_answer
-from training.alignment.tasks import TaskInput, load_start
+from training.alignment.tasks import TaskInput, dev_inputs
 from training.layout import load_model
 from training.model import Llama
 from training.optim import FlatAdamW
@@ -39,20 +39,12 @@ from training.packing import Batch
 
 def align_preference(settings: PreferenceConfig) -> dict[str, Any]:
     """Run the job; returns its result."""
-    start = load_start(settings.start)
-    files = {"start": start.folder / "model.safetensors", "pairs": pair_file(settings.pairs)}
-    job = open_job(settings.loss, settings, files)
+    job, start = open_pair_job(settings.loss, settings)
     if result := finished_result(job):
         say(job, result, again=True)
         return result
-    start.model.to(job.device)
-    parts = find_pairs(job, settings, start)
-    train, dev = (
-        pack_pairs(
-            pairs, start, settings.row_tokens, settings.seed, after=(), mismatched=settings.loss == "kto"
-        )
-        for pairs in parts
-    )
+    train, dev = packed_pairs(job, settings, start, mismatched=settings.loss == "kto")
+    inputs = inputs_of(dev.pairs) if settings.judge_on == "pairs" else dev_inputs(settings.data)
     policy = load_model(start.folder).to(job.device)
     optimizer = FlatAdamW(policy, settings.optimizer, torch.float32)
     reference = (
@@ -60,7 +52,7 @@ def align_preference(settings: PreferenceConfig) -> dict[str, Any]:
         cached_reference(job, start.model, dev, "dev"),
     )
     stream = PairStream(train, settings.rows, job.device)
-    total = settings.max_steps or max(1, round(settings.epochs * stream.steps_per_epoch))
+    total = stream.steps(settings)
 
     def take_step(step: int) -> dict[str, float]:
         batch, numbers = stream.at(step)
@@ -73,13 +65,11 @@ def align_preference(settings: PreferenceConfig) -> dict[str, Any]:
     progress = run_steps(job, optimizer, total, take_step)
     after = measure(policy, dev, reference[1], settings, job.device)
     facts = {
-        "loss": settings.loss, "beta": settings.beta, "train_pairs": len(train), "dev_pairs": len(dev),
-        "pairs_too_long": train.too_long + dev.too_long, "steps": total,
+        "loss": settings.loss, "beta": settings.beta, **pair_facts(train, dev, total),
         "dev_before": before, "dev_after": after,
     }  # fmt: skip
     trained_on = settings.make.reward if settings.pairs is None else None
     weights = optimizer.master_weights(policy)
-    inputs = inputs_of(dev.pairs) if settings.judge_on == "pairs" else None
     return finish(job, settings.judge, start, policy, weights, progress, facts, trained_on, inputs)
 
 

@@ -13,25 +13,12 @@ from training.alignment.pairwise import (
     PairStream,
     batches_of,
     by_pair,
-    find_pairs,
-    pack_pairs,
-    pair_file,
+    open_pair_job,
+    packed_pairs,
+    pair_facts,
 )
-from training.alignment.reward_model import (
-    RewardModel,
-    bradley_terry,
-    ends_of,
-    save_reward_model,
-)
-from training.alignment.runs import (
-    finished_result,
-    open_job,
-    parameter_count,
-    run_steps,
-    update,
-    write_result,
-)
-from training.alignment.tasks import load_start
+from training.alignment.reward_model import RewardModel, bradley_terry, ends_of, save_reward_model
+from training.alignment.runs import finished_result, parameter_count, run_steps, update, write_result
 from training.layout import load_model
 from training.optim import FlatAdamW
 from training.packing import Batch
@@ -39,21 +26,15 @@ from training.packing import Batch
 
 def train_reward_model(settings: RewardModelConfig) -> dict[str, Any]:
     """Run the job; returns its result."""
-    start = load_start(settings.start)
-    files = {"start": start.folder / "model.safetensors", "pairs": pair_file(settings.pairs)}
-    job = open_job("reward", settings, files)
+    job, start = open_pair_job("reward", settings)
     if result := finished_result(job):
         print(f"already done: {summary(result)}")
         return result
-    start.model.to(job.device)
-    train, dev = (
-        pack_pairs(pairs, start, settings.row_tokens, settings.seed, after=(start.eos,), mismatched=False)
-        for pairs in find_pairs(job, settings, start)
-    )
+    train, dev = packed_pairs(job, settings, start, after=(start.eos,))
     model = RewardModel(load_model(start.folder)).to(job.device)
     optimizer = FlatAdamW(model, settings.optimizer, torch.float32)
     stream = PairStream(train, settings.rows, job.device)
-    total = settings.max_steps or max(1, round(settings.epochs * stream.steps_per_epoch))
+    total = stream.steps(settings)
 
     def take_step(step: int) -> dict[str, float]:
         batch, numbers = stream.at(step)
@@ -68,8 +49,7 @@ def train_reward_model(settings: RewardModelConfig) -> dict[str, Any]:
     weights = optimizer.master_weights(model)
     save_reward_model(job.output / "model", weights, model.trunk, start.tokenizer, mean, std)
     result = write_result(job, {
-        "train_pairs": len(train), "dev_pairs": len(dev), "pairs_too_long": train.too_long + dev.too_long,
-        "steps": total, "tokens": progress.tokens, "wall_seconds": progress.seconds,
+        **pair_facts(train, dev, total), "tokens": progress.tokens, "wall_seconds": progress.seconds,
         "parameters": parameter_count(model), **measured, "reward_mean": mean, "reward_std": std,
     })  # fmt: skip
     print(summary(result))

@@ -32,7 +32,16 @@ from training.alignment.rewards import VerifiableReward, can_verify
 from training.alignment.rollout import Rollout, collect_rollout
 from training.alignment.runs import Job, finished_result, open_job, run_steps, update
 from training.alignment.sequences import AnswerRows, chunks
-from training.alignment.tasks import Start, TaskInput, draw, load_start, model_folder, read_inputs, that_fit
+from training.alignment.tasks import (
+    Start,
+    TaskInput,
+    dev_inputs,
+    draw,
+    load_start,
+    model_folder,
+    read_inputs,
+    that_fit,
+)
 from training.generate import Answer
 from training.layout import load_model
 from training.optim import FlatAdamW
@@ -65,6 +74,7 @@ def align_rlhf(settings: RlhfConfig) -> dict[str, Any]:
     if result := finished_result(job):
         say(job, result, again=True)
         return result
+    asked = dev_inputs(settings.data)
     run = _prepare(job, settings, start)
     progress = run_steps(job, run.optimizer, settings.steps, lambda step: take_step(run, step))
     facts: dict[str, Any] = {
@@ -77,7 +87,7 @@ def align_rlhf(settings: RlhfConfig) -> dict[str, Any]:
     facts |= first_and_last(job.output / "metrics.jsonl", "reward")
     final = without_prefix(run.optimizer.master_weights(run.policy), "model.")
     trained_on = None if run.reward_model else settings.reward
-    return finish(job, settings.judge, start, run.policy.model, final, progress, facts, trained_on)
+    return finish(job, settings.judge, start, run.policy.model, final, progress, facts, trained_on, asked)
 
 
 def first_and_last(metrics: Path, name: str) -> dict[str, float]:

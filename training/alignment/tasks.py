@@ -13,6 +13,7 @@ from training.examples import ChatTokenizer, read_rows
 from training.layout import LayoutError, load_model
 from training.model import Llama
 from training.packing import Tokens
+from training.quality import dev_set
 
 
 @dataclass(slots=True)
@@ -73,6 +74,15 @@ def read_inputs(path: Path) -> list[TaskInput]:
     if not found:
         raise AlignmentError(f"{path}: no row has an assistant's answer: there is no input to work on")
     return list(found.values())
+
+
+def dev_inputs(data: Path) -> list[TaskInput]:
+    """The dev inputs on which every technique is measured (references-dev.jsonl). Raises EvaluationError."""
+    wanted = dev_set(data)
+    return [
+        TaskInput(str(number), [{"role": "user", "content": text}], references)
+        for number, (text, references) in enumerate(zip(wanted.inputs or [], wanted.groups, strict=True))
+    ]
 
 
 def encode_prompts(tokenizer: ChatTokenizer, inputs: Sequence[TaskInput]) -> list[Tokens]:

@@ -12,7 +12,14 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from tests.fixtures.tiny_training import TINY, pairs, tiny_model, write_data, write_tokenizer
+from tests.fixtures.tiny_training import (
+    TINY,
+    pairs,
+    tiny_model,
+    write_data,
+    write_references,
+    write_tokenizer,
+)
 from training.__main__ import main
 from training.alignment import preference, reward_job, rlhf, runs
 from training.alignment.config import PreferenceConfig, RewardModelConfig, RlhfConfig
@@ -20,6 +27,7 @@ from training.alignment.errors import AlignmentDiverged, AlignmentError
 from training.alignment.reward_model import load_reward_model
 from training.checkpoint import CheckpointError
 from training.config import SftConfig
+from training.curriculum.records import read_records
 from training.examples import ChatTokenizer, ExamplesError
 from training.layout import LayoutError, save_model
 from training.loop import Interrupted
@@ -35,7 +43,7 @@ SMALL = {"inputs": 20, "answers": 4, "min_margin": 0.01, "held_out": 0.3, "sampl
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set and a model that answers it, not well."""
     folder = tmp_path_factory.mktemp("alignment")
-    data = write_data(folder / "data", pairs())
+    data = write_references(write_data(folder / "data", pairs()))
     tokenizer = write_tokenizer(data, folder / "tokenizer")
     special = ChatTokenizer(tokenizer).special
     save_model(folder / "random", tiny_model().state_dict(), TINY, tokenizer, special)
@@ -82,7 +90,10 @@ def test_dpo_learns_its_pairs_and_writes_what_the_comparison_reads(work: Path) -
     assert (outcome.technique, outcome.family) == ("dpo", "alignment")
     names = {"kl", "win_rate", "win_low", "win_high", "reward_start", "reward_end", "judge"}
     assert names <= outcome.details.keys()
-    assert outcome.figure("bleu") is not None
+    asked = {json.loads(line)["input"] for line in (work / "data/references-dev.jsonl").open()}
+    assert outcome.figures[0].n == len(asked)
+    (record,) = read_records(work / "dpo")
+    assert record.answers().keys() == asked  # so that the comparison can test it in pairs
     assert AutoModelForCausalLM.from_pretrained(work / "dpo/model").config.vocab_size == 320
     assert json.loads((work / "dpo/pairs/report.json").read_text())["pairs"]["dev"] > 0
     again = preference.align_preference(preference_settings(work, "dpo"))

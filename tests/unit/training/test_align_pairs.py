@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from training.alignment.errors import AlignmentError
+from training.alignment.make_pairs import pairs_of
 from training.alignment.readers import read_source
 from training.alignment.records import (
     BadRow,
@@ -21,6 +22,7 @@ from training.alignment.records import (
     split_by_input,
     write_pairs,
 )
+from training.alignment.tasks import TaskInput
 
 pytestmark = pytest.mark.unit
 
@@ -141,3 +143,17 @@ def test_an_empty_or_broken_file_is_one_clear_line(tmp_path: Path, text: str, re
         read_pairs(path)
     with pytest.raises(AlignmentError, match="align read"):
         read_pairs(tmp_path / "dev.jsonl")
+
+
+def test_the_served_answer_is_rejected_where_a_sample_beats_it_and_preferred_where_none_does() -> None:
+    inputs = [TaskInput(name, [{"role": "user", "content": name}]) for name in ("beaten", "best", "cut off")]
+    samples = [[("good", 0.9), ("bad", 0.1)]] * 3
+    served = [("middling", 0.5), ("better", 0.88), None]
+    found = [p for p in pairs_of(inputs, samples, served, 0.05) if isinstance(p, Pair)]
+    assert [(p.chosen, p.rejected) for p in found] == [
+        ("good", "middling"),
+        ("better", "bad"),
+        ("good", "bad"),
+    ]
+    (refused,) = pairs_of(inputs[:1], [[("a", 0.5), ("b", 0.49)]], [("c", 0.52)], 0.05)
+    assert refused == BadRow("beaten", "no margin between the answers")
