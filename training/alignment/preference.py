@@ -43,8 +43,8 @@ def align_preference(settings: PreferenceConfig) -> dict[str, Any]:
     if result := finished_result(job):
         say(job, result, again=True)
         return result
+    inputs = dev_inputs(settings.data) if settings.judge_on == "data" else None
     train, dev = packed_pairs(job, settings, start, mismatched=settings.loss == "kto")
-    inputs = inputs_of(dev.pairs) if settings.judge_on == "pairs" else dev_inputs(settings.data)
     policy = load_model(start.folder).to(job.device)
     optimizer = FlatAdamW(policy, settings.optimizer, torch.float32)
     reference = (
@@ -70,7 +70,17 @@ def align_preference(settings: PreferenceConfig) -> dict[str, Any]:
     }  # fmt: skip
     trained_on = settings.make.reward if settings.pairs is None else None
     weights = optimizer.master_weights(policy)
-    return finish(job, settings.judge, start, policy, weights, progress, facts, trained_on, inputs)
+    return finish(
+        job,
+        settings.judge,
+        start,
+        policy,
+        weights,
+        progress,
+        facts,
+        trained_on,
+        inputs or inputs_of(dev.pairs),
+    )
 
 
 def inputs_of(pairs: Sequence[Pair]) -> list[TaskInput]:

@@ -93,17 +93,19 @@ def collect(found: Iterable[Pair | BadRow]) -> Collected:
 
 
 def split_by_input(
-    pairs: Sequence[Pair], held_out: float, seed: int, where: str
+    pairs: Sequence[Pair], held_out: float, seed: int, where: str, refused: dict[str, int] | None = None
 ) -> tuple[list[Pair], list[Pair]]:
     """Train and dev pairs that share no input; about `held_out` of the inputs are in dev, at least one.
 
-    Raises AlignmentError for fewer than two distinct inputs.
+    Raises AlignmentError for fewer than two distinct inputs; it names the `refused` rows by reason.
     """
     keys = {pair.key for pair in pairs}
     if len(keys) < 2:
         count = "no pairs" if not pairs else f"{len(pairs)} pair(s), all of one input"
+        why = ", ".join(f"{rows} rows: {reason}" for reason, rows in (refused or {}).items())
         raise AlignmentError(
-            f"{where}: {count}; at least two different inputs are needed, one to learn from and one held out"
+            f"{where}: {count}{f' ({why})' if why else ''}; at least two different inputs are needed, one to "
+            "learn from and one held out"
         )
     ranked = sorted(keys, key=lambda key: hashlib.sha256(f"{seed} {key}".encode()).digest())
     dev = set(ranked[: min(len(keys) - 1, max(1, math.ceil(held_out * len(keys))))])
@@ -114,7 +116,7 @@ def write_pairs(
     folder: Path, collected: Collected, held_out: float, seed: int, facts: dict[str, Any]
 ) -> None:
     """Write the folder. Raises AlignmentError where there is too little to split, FileError."""
-    parts = split_by_input(collected.pairs, held_out, seed, str(folder))
+    parts = split_by_input(collected.pairs, held_out, seed, str(folder), collected.reasons())
     for name, pairs in zip(PARTS, parts, strict=True):
         lines = (pair.model_dump_json(exclude_none=True) + "\n" for pair in pairs)
         atomic_write(folder / f"{name}.jsonl", "".join(lines))

@@ -16,13 +16,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from common.files import atomic_folder
+from training.alignment.errors import AlignmentError
 from training.alignment.sequences import AnswerRows, states_of
+from training.alignment.tasks import REWARD_HEAD, scores_answers
 from training.examples import ChatTokenizer
-from training.layout import LayoutError, load_model, save_model
+from training.layout import LayoutError, load_model, model_folder, save_model
 from training.model import Llama
 from training.packing import Batch
-
-HEAD = "score.weight"
 
 
 class RewardModel(nn.Module):
@@ -75,7 +75,7 @@ def save_reward_model(
         save_model(
             plain, without_prefix(weights, "trunk."), trunk.config, tokenizer.folder, tokenizer.special
         )
-        tensors = load_file(plain / "model.safetensors") | {HEAD: weights[HEAD]}
+        tensors = load_file(plain / "model.safetensors") | {REWARD_HEAD: weights[REWARD_HEAD]}
         save_file(tensors, plain / "model.safetensors", metadata={"format": "pt"})
         config = json.loads((plain / "config.json").read_text(encoding="utf-8"))
         config |= {"architectures": ["LlamaForSequenceClassification"], "num_labels": 1}
@@ -92,18 +92,34 @@ def without_prefix(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]
     return {name.removeprefix(prefix): t for name, t in weights.items() if name.startswith(prefix)}
 
 
-def load_reward_model(path: Path) -> RewardModel:
-    """The reward model of a run folder or model folder. Raises LayoutError where it is none."""
-    folder = path / "model" if (path / "model").is_dir() else path
-    trunk = load_model(folder)
-    head = load_file(folder / "model.safetensors").get(HEAD)
-    if head is None:
+def load_reward_model(path: Path, tokenizer: Path) -> RewardModel:
+    """The reward model of a run folder or model folder, which must read the tokens of `tokenizer` (a folder).
+
+    Raises LayoutError where it is none, AlignmentError where it has another vocabulary.
+    """
+    folder = model_folder(path)
+    if not scores_answers(folder):
         raise LayoutError(
-            f"{path}: is no reward model (no {HEAD}); `python -m training align reward` makes one"
+            f"{path}: is no reward model (no {REWARD_HEAD}); `python -m training align reward` makes one"
         )
+    if _vocabulary(folder) != _vocabulary(tokenizer):
+        raise AlignmentError(
+            f"{path}: the reward model has another tokenizer than {tokenizer}: it would read other words; "
+            "train it from the same start model (`python -m training align reward --from …`)"
+        )
+    trunk = load_model(folder)
+    head = load_file(folder / "model.safetensors")[REWARD_HEAD]
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     mean, std = float(config.get("reward_mean", 0.0)), float(config.get("reward_std", 1.0))
     return RewardModel(trunk, head.float(), mean, std)
+
+
+def _vocabulary(folder: Path) -> object:
+    """What a tokenizer makes of texts."""
+    try:
+        return json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    except (OSError, ValueError, KeyError) as exc:
+        raise LayoutError(f"{folder}: no readable tokenizer.json ({exc})") from exc
 
 
 @torch.no_grad()

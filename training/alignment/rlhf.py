@@ -38,12 +38,11 @@ from training.alignment.tasks import (
     dev_inputs,
     draw,
     load_start,
-    model_folder,
     read_inputs,
     that_fit,
 )
 from training.generate import Answer
-from training.layout import load_model
+from training.layout import load_model, model_folder
 from training.optim import FlatAdamW
 from training.packing import Tokens
 
@@ -102,11 +101,10 @@ def first_and_last(metrics: Path, name: str) -> dict[str, float]:
 def _prepare(job: Job, settings: RlhfConfig, start: Start) -> Rlhf:
     path = settings.data / "train.jsonl"
     room = settings.sampling.max_new_tokens
-    limit = start.model.config.max_position_embeddings - settings.row_tokens
-    inputs, prompts = that_fit(read_inputs(path), start, max(room, room + limit), str(path))
+    inputs, prompts = that_fit(read_inputs(path), start, room, str(path), settings.row_tokens)
     reward_model = None
     if settings.reward_model:
-        reward_model = load_reward_model(settings.reward_model).to(job.device)
+        reward_model = load_reward_model(settings.reward_model, start.folder).to(job.device)
     start.model.to(job.device)
     policy = Policy(load_model(start.folder), with_value=settings.algorithm == "ppo").to(job.device)
     optimizer = FlatAdamW(policy, settings.optimizer, torch.float32)

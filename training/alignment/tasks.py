@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from training.alignment.errors import AlignmentError
-from training.examples import ChatTokenizer, read_rows
-from training.layout import LayoutError, load_model
+from training.examples import ChatTokenizer, ExamplesError, read_rows
+from training.layout import LayoutError, load_model, model_folder
 from training.model import Llama
 from training.packing import Tokens
 from training.quality import dev_set
+
+REWARD_HEAD = "score.weight"
+"""The tensor that makes a model a reward model; Hugging Face's name."""
 
 
 @dataclass(slots=True)
@@ -44,18 +48,21 @@ class Start:
         return int(self.tokenizer.special["eos"])
 
 
-def model_folder(path: Path) -> Path:
-    """The model folder of a run folder, or the folder itself. Raises LayoutError where there is none."""
-    folder = path / "model" if (path / "model").is_dir() else path
-    if not (folder / "model.safetensors").is_file():
-        raise LayoutError(f"{path}: holds no model; run `python -m training sft` first, or give --from DIR")
-    return folder
-
-
 def load_start(path: Path) -> Start:
     """Model and tokenizer of a run or model folder. Raises LayoutError or ExamplesError."""
     folder = model_folder(path)
+    if scores_answers(folder):
+        raise LayoutError(f"{path}: is a reward model, which gives no answers; give a fine-tuned one")
     return Start(folder, load_model(folder), ChatTokenizer(folder))
+
+
+def scores_answers(folder: Path) -> bool:
+    """Whether a model folder holds a reward model: it has a head that gives one number."""
+    try:
+        with safe_open(folder / "model.safetensors", framework="pt") as stored:
+            return REWARD_HEAD in stored.keys()  # noqa: SIM118 - it is no dict
+    except (OSError, SafetensorError):
+        return False  # whoever loads it will say what is wrong
 
 
 def read_inputs(path: Path) -> list[TaskInput]:
@@ -77,7 +84,13 @@ def read_inputs(path: Path) -> list[TaskInput]:
 
 
 def dev_inputs(data: Path) -> list[TaskInput]:
-    """The dev inputs on which every technique is measured (references-dev.jsonl). Raises EvaluationError."""
+    """The dev inputs on which every technique is measured (references-dev.jsonl).
+
+    Raises ExamplesError where there are none, EvaluationError where they cannot be read.
+    """
+    path = data / "references-dev.jsonl"
+    if not path.is_file():
+        raise ExamplesError(f"{path}: no such file; `python -m training data --config …` prepares a data set")
     wanted = dev_set(data)
     return [
         TaskInput(str(number), [{"role": "user", "content": text}], references)
@@ -91,17 +104,25 @@ def encode_prompts(tokenizer: ChatTokenizer, inputs: Sequence[TaskInput]) -> lis
 
 
 def that_fit(
-    inputs: Sequence[TaskInput], start: Start, room: int, where: str
+    inputs: Sequence[TaskInput], start: Start, room: int, where: str, row_tokens: int | None = None
 ) -> tuple[list[TaskInput], list[Tokens]]:
-    """The inputs (and their tokens) that leave `room` positions in the context; raises AlignmentError if
-    none."""
-    limit = start.model.config.max_position_embeddings - room
+    """The inputs (and their tokens) that leave `room` positions for an answer in the context, and in a row.
+
+    Raises AlignmentError where none does.
+    """
+    context = start.model.config.max_position_embeddings
+    limit = min(context, row_tokens or context) - room
     encoded = encode_prompts(start.tokenizer, inputs)
     kept = [index for index, tokens in enumerate(encoded) if len(tokens) <= limit]
     if not kept:
         raise AlignmentError(
-            f"{where}: every prompt is longer than {limit} tokens (context less max_new_tokens = {room}); "
-            "lower max_new_tokens or take a model with a longer context"
+            f"{where}: every prompt is longer than the {limit} tokens that max_new_tokens = {room} leaves of "
+            + (
+                f"row_tokens = {row_tokens}; raise row_tokens"
+                if limit < context - room
+                else f"the context of {context}; take a model with a longer context"
+            )
+            + ", or lower max_new_tokens"
         )
     return [inputs[index] for index in kept], [encoded[index] for index in kept]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from tests.fixtures.tiny_training import (
@@ -25,6 +26,7 @@ from training.alignment import preference, reward_job, rlhf, runs
 from training.alignment.config import PreferenceConfig, RewardModelConfig, RlhfConfig
 from training.alignment.errors import AlignmentDiverged, AlignmentError
 from training.alignment.reward_model import load_reward_model
+from training.alignment.tasks import REWARD_HEAD
 from training.checkpoint import CheckpointError
 from training.config import SftConfig
 from training.curriculum.records import read_records
@@ -148,7 +150,7 @@ def test_a_reward_model_tells_pairs_apart_and_reads_in_transformers(work: Path) 
     assert result["accuracy_low"] < result["accuracy"] <= 1
     steps = [json.loads(line) for line in (work / "reward/metrics.jsonl").read_text().splitlines()]
     assert steps[-1]["loss"] < steps[0]["loss"] == pytest.approx(0.6931, abs=1e-3)
-    ours = load_reward_model(work / "reward")
+    ours = load_reward_model(work / "reward", work / "sft/model")
     theirs = AutoModelForSequenceClassification.from_pretrained(work / "reward/model", dtype=torch.float32)
     tokens = torch.tensor([[1, 4, 30, 31, 5, 40, 41, 2]])
     visible = torch.ones(8, 8, dtype=torch.bool).tril()[None]
@@ -233,9 +235,28 @@ def test_a_tokenizer_without_an_end_token_is_refused(work: Path, tmp_path: Path)
         preference.align_preference(preference_settings(work, "no-eos", **{"from": str(tmp_path)}))
 
 
-def test_a_policy_is_no_reward_model(work: Path) -> None:
+def test_a_policy_is_no_reward_model_and_a_reward_model_no_policy(work: Path, tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match="is no reward model"):
         rlhf.align_rlhf(rlhf_settings(work, "wrong", reward_model=str(work / "sft")))
+    copied = shutil.copytree(work / "sft/model", tmp_path / "scores")
+    save_file(weights(work / "sft") | {REWARD_HEAD: torch.zeros(1, 32)}, copied / "model.safetensors")
+    with pytest.raises(LayoutError, match="is a reward model, which gives no answers"):
+        rlhf.align_rlhf(rlhf_settings(work, "wrong", **{"from": str(copied)}))
+    tokenizer = json.loads((copied / "tokenizer.json").read_text())
+    tokenizer["model"]["merges"].reverse()
+    (copied / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(AlignmentError, match="has another tokenizer than"):
+        rlhf.align_rlhf(rlhf_settings(work, "wrong", reward_model=str(copied)))
+
+
+def test_a_data_set_without_references_is_refused_before_anything_is_made(work: Path, tmp_path: Path) -> None:
+    data = write_data(tmp_path / "data", pairs())
+    refused = pytest.raises(ExamplesError, match=r"references-dev\.jsonl: no such file")
+    with refused:
+        preference.align_preference(preference_settings(work, "unmeasured", data=str(data)))
+    with refused:
+        rlhf.align_rlhf(rlhf_settings(work, "unmeasured", data=str(data)))
+    assert not (work / "unmeasured").exists()
 
 
 @pytest.mark.parametrize(
@@ -247,8 +268,8 @@ def test_a_policy_is_no_reward_model(work: Path) -> None:
         (["dpo", "--set", "row_tokens=16"], "pairs are longer than row_tokens = 16"),
         (["rlhf", "--set", "answers=1"], "answers must be at least 2"),
         (["rlhf", "--set", "row_tokens=16"], "every prompt is longer than"),
-        (["rlhf", "--reward-model", "nowhere"], "nowhere: holds no model"),
-        (["reward", "--from", "nowhere"], "nowhere: holds no model"),
+        (["rlhf", "--reward-model", "nowhere"], "nowhere: no model to start from"),
+        (["reward", "--from", "nowhere"], "nowhere: no model to start from"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(

@@ -122,6 +122,12 @@ def test_too_little_to_hold_something_out_is_refused(tmp_path: Path, pairs: list
     assert not list(tmp_path.iterdir())
 
 
+def test_where_nothing_is_left_the_reasons_are_named(tmp_path: Path) -> None:
+    same = [BadRow(f"f:{number}", "both answers are the same") for number in (1, 2)]
+    with pytest.raises(AlignmentError, match=r"no pairs \(2 rows: both answers are the same\)"):
+        write_pairs(tmp_path, Collected([], same), 0.1, 1, {})
+
+
 def test_a_folder_of_pairs_comes_back_as_it_was(tmp_path: Path) -> None:
     odd = made(3, "Q3").model_copy(update={"chosen": "line\u2028separator £", "margin": 0.25})
     write_pairs(tmp_path, Collected([made(1, "Q1"), odd], [BadRow("f:2", "why")]), 0.1, 1, {"made": "here"})
