@@ -1,4 +1,4 @@
-"""`python -m evaluation score|generate|perplexity|samples`."""
+"""`python -m evaluation score|generate|perplexity|samples|prompt-search`."""
 
 from common.cli import run
 from evaluation.commands import app

@@ -13,6 +13,7 @@ from common.files import atomic_write
 from evaluation.answering import Precision, Road
 from evaluation.corpora import load_hypotheses, load_references
 from evaluation.errors import EvaluationError
+from evaluation.prompting.cli import prompt_search
 
 app = typer.Typer(
     help="Metrics with intervals, generation, perplexity and side-by-side samples.",
@@ -23,6 +24,9 @@ app = typer.Typer(
 @app.callback()
 def main() -> None:
     """Metrics with intervals, generation, perplexity and side-by-side samples."""
+
+
+app.command("prompt-search")(prompt_search)
 
 
 @app.command()
