@@ -56,13 +56,18 @@ def read_command(
     output: Annotated[Path, typer.Option(help="folder of pairs to write")],
     held_out: Annotated[float, typer.Option(min=0.001, max=0.999, help="share of the inputs in dev")] = 0.1,
     seed: Annotated[int, typer.Option(min=0)] = 1,
+    chats: Annotated[
+        Path | None, typer.Option(help="file for the training pairs' chosen answers, to fine-tune on first")
+    ] = None,
 ) -> None:
     """Convert published preference data into a folder of pairs; bad rows are counted with reasons."""
     from training.alignment.readers import read_source
-    from training.alignment.records import collect, write_pairs
+    from training.alignment.records import collect, read_pairs, write_chats, write_pairs
 
     collected = collect(read_source(source))
     write_pairs(output, collected, held_out, seed, {"source": source.name})
+    if chats is not None:
+        write_chats(chats, read_pairs(output / "train.jsonl"))
     print((output / "report.json").read_text(encoding="utf-8").rstrip())
 
 

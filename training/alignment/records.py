@@ -127,6 +127,12 @@ def write_pairs(
     atomic_write(folder / "report.json", json.dumps(report, indent=2) + "\n")
 
 
+def write_chats(path: Path, pairs: Sequence[Pair]) -> None:
+    """Write the pairs' preferred answers as conversations, as `python -m training data` reads them."""
+    rows = ([*pair.prompt, {"role": "assistant", "content": pair.chosen}] for pair in pairs)
+    atomic_write(path, "".join(json.dumps({"messages": row}, ensure_ascii=False) + "\n" for row in rows))
+
+
 def read_pairs(path: Path) -> list[Pair]:
     """The pairs of one file of such a folder. Raises AlignmentError naming the line."""
     try:

@@ -20,6 +20,7 @@ from training.alignment.records import (
     collect,
     read_pairs,
     split_by_input,
+    write_chats,
     write_pairs,
 )
 from training.alignment.tasks import TaskInput
@@ -95,6 +96,12 @@ def test_a_folder_is_read_file_by_file_and_a_damaged_one_is_refused(tmp_path: Pa
     (tmp_path / "c.jsonl.gz").write_bytes(b"not gzip")
     with pytest.raises(AlignmentError, match=r"c\.jsonl\.gz: cannot be read"):
         list(read_source(tmp_path))
+
+
+def test_chosen_answers_become_conversations_to_fine_tune_on(tmp_path: Path) -> None:
+    write_chats(tmp_path / "chats.jsonl", [made(1, "Q1"), made(2, "Q2")])
+    rows = [json.loads(line) for line in (tmp_path / "chats.jsonl").read_text().splitlines()]
+    assert [turn["content"] for row in rows for turn in row["messages"]] == ["Q1", "yes 1", "Q2", "yes 2"]
 
 
 def test_duplicates_are_bad_rows() -> None:
