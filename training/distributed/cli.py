@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,12 @@ from training.options import Data, Fresh, Output, Overrides, Start, with_paths
 CONFIGS = Path(__file__).parents[1] / "configs"
 Config = Annotated[Path, typer.Option(help="YAML file")]
 Workers = Annotated[int | None, typer.Option(help="processes that train together", min=1)]
+STRATEGIES: dict[Strategy, str] = {
+    "ddp": "Data parallel: each worker has the whole model and a part of the rows.",
+    "fsdp": "Fully sharded: each worker has a part of every weight, gradient and moment, and of the rows.",
+    "pipeline": "Pipeline: each worker has some layers, micro-batches flow through them.",
+    "async": "Asynchronous: workers push gradients to a parameter server whenever they are ready.",
+}
 
 dist = typer.Typer(
     help="Training on several workers with Ray: on this machine, or on the cluster of RAY_ADDRESS.",
@@ -20,60 +27,33 @@ dist = typer.Typer(
 )
 
 
-@dist.command()
-def ddp(
-    config: Config = CONFIGS / "distributed.yaml",
-    overrides: Overrides = None,
-    data: Data = None,
-    output: Output = None,
-    start: Start = None,
-    workers: Workers = None,
-    fresh: Fresh = False,
-) -> None:
-    """Data parallel: each worker has the whole model and a part of the rows."""
-    _train("ddp", config, overrides, data, output, start, workers, fresh)
+def _command(strategy: Strategy) -> Callable[..., None]:
+    def command(
+        config: Config = CONFIGS / "distributed.yaml",
+        overrides: Overrides = None,
+        data: Data = None,
+        output: Output = None,
+        start: Start = None,
+        workers: Workers = None,
+        fresh: Fresh = False,
+    ) -> None:
+        from training.distributed.config import DistributedConfig
+        from training.distributed.record import clear, summary_line
+        from training.distributed.train import train
+
+        given = with_paths(overrides, data=data, output=output, **{"from": start})
+        if workers is not None:
+            given.append(f"workers={workers}")
+        settings = DistributedConfig.from_yaml(config, given)
+        if fresh:
+            clear(settings.output)
+        print(summary_line(train(strategy, settings), settings.output))
+
+    return command
 
 
-@dist.command()
-def fsdp(
-    config: Config = CONFIGS / "distributed.yaml",
-    overrides: Overrides = None,
-    data: Data = None,
-    output: Output = None,
-    start: Start = None,
-    workers: Workers = None,
-    fresh: Fresh = False,
-) -> None:
-    """Fully sharded: each worker has a part of every weight, gradient and moment, and a part of the rows."""
-    _train("fsdp", config, overrides, data, output, start, workers, fresh)
-
-
-@dist.command()
-def pipeline(
-    config: Config = CONFIGS / "distributed.yaml",
-    overrides: Overrides = None,
-    data: Data = None,
-    output: Output = None,
-    start: Start = None,
-    workers: Workers = None,
-    fresh: Fresh = False,
-) -> None:
-    """Pipeline: each worker has some layers, micro-batches flow through them."""
-    _train("pipeline", config, overrides, data, output, start, workers, fresh)
-
-
-@dist.command("async")
-def asynchronous(
-    config: Config = CONFIGS / "distributed.yaml",
-    overrides: Overrides = None,
-    data: Data = None,
-    output: Output = None,
-    start: Start = None,
-    workers: Workers = None,
-    fresh: Fresh = False,
-) -> None:
-    """Asynchronous: workers push gradients to a parameter server whenever they are ready."""
-    _train("async", config, overrides, data, output, start, workers, fresh)
+for _strategy, _help in STRATEGIES.items():
+    dist.command(_strategy, help=_help)(_command(_strategy))
 
 
 @dist.command()
@@ -89,20 +69,3 @@ def compare(
     settings = CompareConfig.from_yaml(config, with_paths(overrides, **{"base.data": data}, output=output))
     for path in compare_all(settings):
         print(f"written: {path}")
-
-
-def _train(
-    strategy: Strategy, config: Path, overrides: list[str] | None, data: Path | None, output: Path | None,
-    start: Path | None, workers: int | None, fresh: bool,
-) -> None:  # fmt: skip
-    from training.distributed.config import DistributedConfig
-    from training.distributed.record import clear, summary_line
-    from training.distributed.train import train
-
-    given = with_paths(overrides, data=data, output=output, **{"from": start})
-    if workers is not None:
-        given.append(f"workers={workers}")
-    settings = DistributedConfig.from_yaml(config, given)
-    if fresh:
-        clear(settings.output)
-    print(summary_line(train(strategy, settings), settings.output))

@@ -3,67 +3,65 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Literal
+
+import psutil
 
 from training.distributed.config import DistributedError
 
 OBJECT_STORE_BYTES = 256 * 2**20
+WORKER_BYTES = 350 * 2**20
+"""What Python, torch and Ray take in a worker's process before it has a model."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # A lost worker is noticed by asking: every two seconds by default, which is long beside short steps.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
+    # Ray makes workers 15 steps nicer than itself: beside any other program they would starve.
+    "RAY_worker_niceness": "0",
+    # A machine that is busy with other work starts Ray slowly, and giving up helps nobody.
+    "RAY_raylet_start_wait_time_s": "180",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "180",
+    # Processes that a private cluster has no use for: workers started before anyone asks for them, the
+    # watcher of nodes that a cloud takes back, the figures for a dashboard.
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+}
 
 
 @contextmanager
 def cluster(workers: int) -> Iterator[None]:
     """Connect to the cluster of RAY_ADDRESS, or start a private one with `workers` logical CPUs.
 
-    Inside another `cluster` it is that one again. Raises DistributedError where there are too few CPUs.
-    Nothing is pinned or limited by logical CPUs: four workers on two cores share the two cores.
+    Inside another `cluster` it is that one again. Raises DistributedError where Ray does not start or has too
+    few CPUs. Nothing is pinned or limited by logical CPUs: four workers on two cores share the two cores.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # A lost worker is noticed by asking: every two seconds by default, which is long beside short steps.
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.25")
-    # Ray makes workers 15 steps nicer than itself: beside any other program they would starve.
-    os.environ.setdefault("RAY_worker_niceness", "0")
-    # A machine that is busy with other work starts Ray slowly, and giving up helps nobody.
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
-    # Settings of Ray Train that only feed its dashboard, which is not started.
-    os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
-    import ray
+    address = os.environ.get("RAY_ADDRESS")
+    if not address:
+        _require_memory(workers)
+    with ExitStack() as stack:
+        for name in _ENVIRONMENT.keys() - os.environ.keys():
+            os.environ[name] = _ENVIRONMENT[name]
+            stack.callback(os.environ.pop, name, None)
+        import ray
 
-    if ray.is_initialized():
+        if not ray.is_initialized():
+            for number in _SIGNALS:
+                stack.callback(signal.signal, number, signal.getsignal(number))  # Ray replaces them
+            if address:
+                stack.callback(ray.shutdown)
+                _connect(address)
+            else:
+                folder = stack.enter_context(_folder())
+                stack.callback(ray.shutdown)
+                _start(workers, folder)
         _require_cpus(workers)
         yield
-        return
-    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
-    session: str | None = None
-    try:
-        if address := os.environ.get("RAY_ADDRESS"):
-            ray.init(address=address, log_to_driver=False)
-        else:
-            # Ray's sockets live in this folder and their paths must stay below 108 characters.
-            session = tempfile.mkdtemp(prefix="trivium-ray-")
-            ray.init(
-                address="local", num_cpus=workers, include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES, _temp_dir=session, _node_ip_address="127.0.0.1",
-                log_to_driver=False,
-            )  # fmt: skip
-        _require_cpus(workers)
-        yield
-    except ConnectionError as exc:
-        raise DistributedError(
-            f"RAY_ADDRESS={os.environ.get('RAY_ADDRESS')}: no Ray cluster answers there ({exc}); start one "
-            "with `ray start --head`, or unset RAY_ADDRESS for a private one"
-        ) from exc
-    finally:
-        ray.shutdown()
-        if session:
-            shutil.rmtree(session, ignore_errors=True)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 def device_kind(gpus: Literal["auto", "never"], workers: int) -> Literal["cuda", "cpu"]:
@@ -71,6 +69,53 @@ def device_kind(gpus: Literal["auto", "never"], workers: int) -> Literal["cuda",
     import ray
 
     return "cuda" if gpus == "auto" and ray.cluster_resources().get("GPU", 0) >= workers else "cpu"
+
+
+def _connect(address: str) -> None:
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except Exception as exc:  # anything from ConnectionError to bare Exception
+        raise DistributedError(
+            f"RAY_ADDRESS={address}: no Ray cluster answers there ({_one_line(exc)}); start one with "
+            "`ray start --head`, or unset RAY_ADDRESS for a private one"
+        ) from exc
+
+
+def _start(workers: int, folder: str) -> None:
+    import ray
+
+    try:
+        ray.init(
+            address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False,
+            logging_level="ERROR", object_store_memory=OBJECT_STORE_BYTES, _temp_dir=folder,
+            _node_ip_address="127.0.0.1",
+        )  # fmt: skip
+    except Exception as exc:
+        raise DistributedError(
+            f"Ray does not start ({_one_line(exc)}); it needs a writable TMPDIR with a short path and some "
+            f"{OBJECT_STORE_BYTES / 2**20:.0f} MiB of /dev/shm, and ports of 127.0.0.1"
+        ) from exc
+
+
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """For Ray's logs and sockets, whose paths must stay below 108 characters."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="trivium-ray-", ignore_cleanup_errors=True)
+    except OSError as exc:
+        raise DistributedError(
+            f"no folder for Ray's sockets and logs ({exc}); set TMPDIR to a writable folder"
+        ) from exc
+
+
+def _require_memory(workers: int) -> None:
+    free = psutil.virtual_memory().available
+    if workers * WORKER_BYTES > free:
+        raise DistributedError(
+            f"{workers} workers take at least {workers * WORKER_BYTES / 1e9:.1f} GB, {free / 1e9:.1f} GB are "
+            "free here; ask for fewer with --set workers=…, or set RAY_ADDRESS to a larger cluster"
+        )
 
 
 def _require_cpus(workers: int) -> None:
@@ -82,3 +127,7 @@ def _require_cpus(workers: int) -> None:
             f"{workers} workers need as many CPUs, the Ray cluster has {cpus}; ask for fewer with "
             "--set workers=…, add nodes, or unset RAY_ADDRESS for a private cluster"
         )
+
+
+def _one_line(exc: Exception) -> str:
+    return " ".join(str(exc).split())[:300] or type(exc).__name__

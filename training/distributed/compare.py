@@ -17,6 +17,7 @@ from common.files import atomic_write
 from training.distributed.cluster import cluster
 from training.distributed.config import DistributedConfig, Strategy
 from training.distributed.train import train
+from training.tokenizer import train_tokenizer
 
 
 class Variant(StrictModel):
@@ -37,7 +38,8 @@ class CompareConfig(StrictModel):
     base: dict[str, Any]
     """Settings of all runs, as in `distributed.yaml`."""
     runs: list[Variant] = Field(min_length=1)
-    """The first is what the others are compared with; its loss curve is that of one worker."""
+    """The first, of one worker, is what the others are compared with; one that differs from it in the seed
+    alone shows the noise."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -48,10 +50,10 @@ class CompareConfig(StrictModel):
 
     def settings_of(self, run: Variant) -> DistributedConfig:
         """The whole settings of a run. Raises ConfigError naming it."""
-        output = {"output": str(self.output / "runs" / run.name)}
-        return DistributedConfig.from_dict(
-            _merged(_merged(self.base, run.change), output), f"runs.{run.name}"
-        )
+        own = {"output": str(self.output / "runs" / run.name)}
+        if not {"tokenizer", "from"} & self.base.keys():
+            own["tokenizer"] = str(self.output / "tokenizer")  # one for all
+        return DistributedConfig.from_dict(_merged(_merged(self.base, run.change), own), f"runs.{run.name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,9 @@ class Compared:
     """One run with what it is compared by."""
 
     run: Variant
+    seed: int
+    is_repeat: bool
+    """One worker again, with another seed: what it changes is noise."""
     result: dict[str, Any]
     metrics: list[dict[str, Any]]
 
@@ -67,10 +72,10 @@ class Compared:
         """Packed rows per second of training, without start, evaluation and checkpoints."""
         return float(self.result["rows_per_second"])
 
-    def largest_difference(self, other: Compared) -> float:
-        """Largest difference of the two loss curves at the same step, in nats."""
-        pairs = zip(self.metrics, other.metrics, strict=True)
-        return float(max(abs(mine["loss"] - theirs["loss"]) for mine, theirs in pairs))
+    def differences(self, other: Compared) -> list[float]:
+        """Of the two loss curves at each step, in nats; steps that one of them lacks are left out."""
+        theirs = {line["step"]: line["loss"] for line in other.metrics}
+        return [abs(x["loss"] - theirs[x["step"]]) for x in self.metrics if x["step"] in theirs]
 
 
 def compare_all(config: CompareConfig) -> list[Path]:
@@ -78,25 +83,33 @@ def compare_all(config: CompareConfig) -> list[Path]:
     from training.distributed.page import write_page
 
     settings = [config.settings_of(run) for run in config.runs]  # all mistakes before the first run
-    if not any(
-        run.strategy == "ddp" and s.workers == 1 for run, s in zip(config.runs[:1], settings, strict=False)
-    ):
+    first = settings[0]
+    if config.runs[0].strategy != "ddp" or first.workers != 1:
         raise ConfigError("runs: the first one must be of strategy ddp with workers: 1, to compare with")
+    if first.tokenizer == config.output / "tokenizer" and not (first.tokenizer / "tokenizer.json").exists():
+        train_tokenizer(first.data, first.tokenizer)
     compared = []
     with cluster(max(each.workers for each in settings)):
         for number, (run, each) in enumerate(zip(config.runs, settings, strict=True), start=1):
             print(f"[{number}/{len(settings)}] {run.label}", file=sys.stderr)
             result = train(run.strategy, each)
             lines = (each.output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-            compared.append(Compared(run, result, [json.loads(line) for line in lines]))
-    figures = {"cores": cores(), "runs": [row(each, compared[0]) for each in compared]}
+            repeat = number > 1 and run.strategy == "ddp" and _but_seed(each) == _but_seed(first)
+            compared.append(Compared(run, each.seed, repeat, result, [json.loads(line) for line in lines]))
+    figures = figures_of(compared)
     atomic_write(config.output / "result.json", json.dumps(figures, indent=2) + "\n")
     return [config.output / "result.json", *write_page(config.output, compared, figures)]
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+def figures_of(compared: list[Compared]) -> dict[str, Any]:
+    """What result.json holds; `seed_spread` is the span of the dev losses of one worker over the seeds."""
+    repeated = [compared[0], *(each for each in compared if each.is_repeat)]
+    losses = [each.result["dev_loss"] for each in repeated]
+    return {
+        "cores": len(os.sched_getaffinity(0)), "seeds": [each.seed for each in repeated],
+        "seed_spread": max(losses) - min(losses) if len(losses) > 1 else None,
+        "runs": [row(each, compared[0]) for each in compared],
+    }  # fmt: skip
 
 
 def row(each: Compared, first: Compared) -> dict[str, Any]:
@@ -105,15 +118,16 @@ def row(each: Compared, first: Compared) -> dict[str, Any]:
     state = [worker.get("state_bytes") for worker in result["per_worker"]]
     return {
         "name": each.run.name, "label": each.run.label, "strategy": each.run.strategy,
-        "workers": result["workers"],
+        "seed": each.seed, "workers": result["workers"],
         "steps": result["steps"], "rows": result["rows"], "tokens": result["tokens"],
         "train_loss": mean_tail([line["loss"] for line in each.metrics]), "dev_loss": result["dev_loss"],
-        "largest_loss_difference": each.largest_difference(first), "train_seconds": result["timed_seconds"],
+        "largest_loss_difference": max(each.differences(first), default=None),
+        "train_seconds": result["timed_seconds"],
         "total_seconds": result["total_seconds"], "rows_per_second": each.speed,
-        "speed_up": each.speed / first.speed,
+        "speed_up": each.speed / first.speed, "peak_rss_bytes": result["peak_rss_bytes"],
         "state_bytes_per_worker": max(state) if all(state) else None, "staleness": result.get("staleness"),
         "bubble_share": result.get("bubble_share"), "bubble_formula": result.get("bubble_formula"),
-        "bubble_imbalanced": result.get("bubble_imbalanced"),
+        "bubble_imbalanced": result.get("bubble_imbalanced"), "micro_batches": result.get("micro_batches"),
     }  # fmt: skip
 
 
@@ -129,3 +143,7 @@ def _merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _merged(merged[key], value) if both else value
     return merged
+
+
+def _but_seed(settings: DistributedConfig) -> dict[str, Any]:
+    return settings.model_dump(exclude={"seed", "output"})

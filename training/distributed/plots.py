@@ -1,132 +1,161 @@
-"""The comparison in pictures: loss against samples, staleness, bubbles, speed."""
+"""The comparison in pictures: differences to one worker, loss at equal samples, staleness, bubbles, speed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from common.files import atomic_path
+from common.pages.panels import Panel
+from common.pages.theme import Theme
+
+if TYPE_CHECKING:
+    from training.distributed.compare import Compared
 
 Rows = Sequence[dict[str, Any]]
 """Rows of the comparison's result.json."""
-Draw = Callable[[Axes], None]
 
-_COLOURS = ("#17202a", "#0b6bcb", "#c2410c", "#0f766e", "#7c3aed", "#a16207", "#be185d", "#4d7c0f")
-_MUTED, _LINE = "#5c6873", "#d9dee3"
-_STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans", "font.size": 9.5, "axes.edgecolor": _LINE, "axes.labelcolor": _MUTED,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": _LINE,
-    "grid.linewidth": 0.7, "axes.axisbelow": True, "legend.frameon": False, "xtick.color": _MUTED,
-    "ytick.color": _MUTED,
-}  # fmt: skip
-_SIZE = (6.4, 4.2)
+COLOURS = {"ddp": 0, "fsdp": 6, "pipeline": 2, "async": 4}
+"""Strategy → index into `Theme.lanes`; the next one is a shade of it."""
+_STYLES = ("-", "--", ":")
+_ROW_INCHES = 0.29
+_SMALLEST = 1e-8
+"""Nats: two curves that are the same to the bit, on a logarithmic axis."""
 
 
-def write_plots(folder: Path, plots: dict[str, Draw]) -> list[Path]:
-    """Write `<folder>/<name>.png` of each. Raises FileError."""
-    paths = []
-    for name, draw in plots.items():
-        path = folder / f"{name}.png"
-        with mpl.rc_context(_STYLE):
-            figure = Figure(figsize=_SIZE, layout="constrained")
-            draw(figure.add_subplot())
-            with atomic_path(path) as temporary:
-                figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
-        paths.append(path)
-    return paths
+def panels(compared: Sequence[Compared], figures: dict[str, Any]) -> list[Panel]:
+    """Those that there is something to show for; the first run is that of one worker."""
+    rows, first = figures["runs"], compared[0]
+    synchronous = [each for each in compared[1:] if each.run.strategy != "async" and not each.is_repeat]
+    asynchronous = [each for each in compared if each.run.strategy == "async"]
+    made = []
+    if synchronous:
+        made.append(_differences(first, synchronous, figures["seed_spread"]))
+    if asynchronous:
+        made.append(_curves([first, *asynchronous]))
+    if stale := [row for row in rows if row["staleness"]]:
+        made.append(_staleness(stale))
+    made.append(_speed(rows, figures["cores"]))
+    if piped := [row for row in rows if row["bubble_share"] is not None]:
+        made.append(_bubbles(piped))
+    return made
 
 
-def loss_against_samples(curves: dict[str, list[dict[str, Any]]]) -> Draw:
-    """Running mean of the training loss (thin) and dev loss (points) of each run."""
-
-    def draw(axes: Axes) -> None:
-        for number, (label, metrics) in enumerate(curves.items()):
-            colour = _COLOURS[number % len(_COLOURS)]
-            rows = [line["rows"] for line in metrics]
-            axes.plot(rows, _smooth([line["loss"] for line in metrics]), color=colour, lw=1.1, alpha=0.75)
-            measured = [line for line in metrics if "dev_loss" in line]
+def _differences(first: Compared, others: Sequence[Compared], spread: float | None) -> Panel:
+    def draw(axes: Axes, theme: Theme) -> None:
+        seen: dict[str, int] = {}
+        for each in others:
+            number = seen[each.run.strategy] = seen.get(each.run.strategy, -1) + 1
+            colour = theme.lane(COLOURS[each.run.strategy] + number % 2)
+            steps = [line["step"] for line in each.metrics]
+            apart = np.maximum(each.differences(first), _SMALLEST)
             axes.plot(
-                [line["rows"] for line in measured], [line["dev_loss"] for line in measured], "o",
-                color=colour, markersize=4.5, markerfacecolor="none" if number else colour, label=label,
+                steps, apart, ("-", "--", ":")[number // 2 % 3], color=colour, lw=1.3, label=each.run.label
+            )
+        if spread:
+            axes.axhline(spread, color=theme.ink, lw=1, ls=(0, (5, 3)), label="dev loss between seeds")
+        axes.set(xlabel="step", ylabel="nats per token", yscale="log")
+        _legend(axes, theme)
+
+    return Panel(
+        "differences", "Synchronous: distance from the curve of one worker",
+        "|loss − loss of one worker| of every step on the same rows. Sums in another order differ in the "
+        "last bits, and AdamW lets the difference grow"
+        + ("; the dashed line is what another seed changes in the dev loss." if spread else "."),
+        draw, height=4.2,
+    )  # fmt: skip
+
+
+def _curves(runs: Sequence[Compared]) -> Panel:
+    """Dev loss at equal samples."""
+
+    def draw(axes: Axes, theme: Theme) -> None:
+        for number, each in enumerate(runs):
+            colour = theme.ink if not number else theme.lane((4, 5, 2, 3, 6, 7)[(number - 1) % 6])
+            measured = [line for line in each.metrics if "dev_loss" in line]
+            axes.plot(
+                [line["rows"] for line in measured], [line["dev_loss"] for line in measured], "o-",
+                color=colour, lw=1.4, markersize=4, label=each.run.label,
             )  # fmt: skip
-        axes.set(xlabel="packed rows trained on", ylabel="loss, nats per token", yscale="log")
-        axes.yaxis.set_major_locator(MaxNLocator(6))
-        axes.yaxis.set_major_formatter("{x:.1f}")
-        axes.yaxis.set_minor_formatter("")
-        axes.legend(fontsize=8)
+        axes.set(xlabel="packed rows trained on", ylabel="dev loss, nats per token")
+        _legend(axes, theme)
 
-    return draw
+    return Panel(
+        "samples", "Asynchronous against synchronous at equal samples",
+        "Each worker computes a whole batch on weights that others have changed since: the price is read at "
+        "the same number of rows.", draw, height=4.2,
+    )  # fmt: skip
 
 
-def staleness(rows: Rows) -> Draw:
-    """Share of pushes of each staleness."""
-
-    def draw(axes: Axes) -> None:
+def _staleness(rows: Rows) -> Panel:
+    def draw(axes: Axes, theme: Theme) -> None:
         width = 0.8 / len(rows)
         for number, row in enumerate(rows):
             counts = {int(k): n for k, n in row["staleness"]["histogram"].items()}
             total = sum(counts.values())
             places = np.array(list(counts)) + (number - (len(rows) - 1) / 2) * width
-            label = f"{row['label']} (mean {row['staleness']['mean']:.2f})"
-            shares = [n / total for n in counts.values()]
-            axes.bar(places, shares, width, color=_COLOURS[1 + number % 7], label=label)
+            label = f"{row['label']}: mean {row['staleness']['mean']:.2f}"
+            colour = theme.lane((4, 5, 2, 3, 6, 7)[number % 6])
+            axes.bar(places, [n / total for n in counts.values()], width, color=colour, label=label)
         axes.set(xlabel="updates by others between pull and push", ylabel="share of pushes")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(fontsize=8)
+        _legend(axes, theme)
 
-    return draw
-
-
-def bubbles(rows: Rows) -> Draw:
-    """Idle share of the stages: measured, by the formula, and by the formula with the stages' own times."""
-
-    def draw(axes: Axes) -> None:
-        names = [row["label"] for row in rows]
-        series = (
-            ("bubble_share", "measured", "o-", _COLOURS[2]),
-            ("bubble_imbalanced", "formula, with the stages' measured seconds", "s--", _COLOURS[1]),
-            ("bubble_formula", "formula (p - 1) / (m + p - 1)", "^:", _COLOURS[0]),
-        )
-        for key, label, style, colour in series:
-            axes.plot(names, [row[key] for row in rows], style, color=colour, markersize=5, label=label)
-        axes.set(ylabel="share of a step that a stage idles", ylim=(0, 1))
-        axes.tick_params(axis="x", labelsize=8)
-        axes.legend(fontsize=8)
-
-    return draw
+    return Panel(
+        "staleness", "Staleness of the pushes",
+        "With N workers of equal speed it is about N − 1; a bound makes the fast ones wait.", draw,
+        height=4.2,
+    )  # fmt: skip
 
 
-def speed(rows: Rows, cores: int) -> Draw:
-    """Rows per second of each run, against the first."""
-
-    def draw(axes: Axes) -> None:
-        labels = [row["label"] for row in rows]
+def _speed(rows: Rows, cores: int) -> Panel:
+    def draw(axes: Axes, theme: Theme) -> None:
         values = [row["rows_per_second"] for row in rows]
-        colours = {"ddp": _COLOURS[1], "fsdp": _COLOURS[3], "pipeline": _COLOURS[5], "async": _COLOURS[2]}
-        axes.barh(labels, values, 0.65, color=[colours[row["strategy"]] for row in rows])
+        places = range(len(rows))
+        axes.barh(places, values, 0.65, color=[theme.lane(COLOURS[row["strategy"]]) for row in rows])
+        axes.set_yticks(places, [row["label"] for row in rows])
         for place, (value, row) in enumerate(zip(values, rows, strict=True)):
             axes.annotate(
-                f"{value:.1f} (x {row['speed_up']:.2f})", (value, place), xytext=(4, 0),
+                f"{value:.0f} (× {row['speed_up']:.2f})", (value, place), xytext=(4, 0), color=theme.ink,
                 textcoords="offset points", va="center", fontsize=8,
             )  # fmt: skip
-        axes.axvline(values[0] * cores, color=_MUTED, lw=1, ls=":")
-        axes.set(
-            xlabel=f"packed rows per second; dotted: {cores} cores x the first", xlim=(0, 1.25 * max(values))
-        )
+        axes.axvline(values[0] * cores, color=theme.muted, lw=1, ls=":")
+        axes.set(xlabel="packed rows per second", xlim=(0, 1.35 * max(*values, values[0] * cores)))
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", labelsize=8)
 
-    return draw
+    return Panel(
+        "speed", "Speed, and as a multiple of one worker's",
+        f"One thread a worker; dotted: {cores} cores times the first run. Training alone, without the start "
+        "of Ray and of the workers, evaluation and checkpoints.",
+        draw, height=max(3.5, 0.9 + _ROW_INCHES * len(rows)),
+    )  # fmt: skip
 
 
-def _smooth(values: Sequence[float], window: int = 9) -> list[float]:
-    """Mean over the last `window` values."""
-    return [float(np.mean(values[max(0, i - window + 1) : i + 1])) for i in range(len(values))]
+def _bubbles(rows: Rows) -> Panel:
+    def draw(axes: Axes, theme: Theme) -> None:
+        series = (
+            ("bubble_share", "measured", "o-", theme.lane(2)),
+            ("bubble_imbalanced", "formula, stages as they are", "s--", theme.lane(3)),
+            ("bubble_formula", "formula (p − 1) / (m + p − 1)", "^:", theme.muted),
+        )
+        names = [f"p = {row['workers']}\nm = {row['micro_batches']}" for row in rows]
+        for key, label, style, colour in series:
+            axes.plot(range(len(rows)), [row[key] for row in rows], style, color=colour, ms=5, label=label)
+        axes.set_xticks(range(len(rows)), names)
+        axes.set(ylabel="share of a step that a stage idles", ylim=(0, 1))
+        _legend(axes, theme)
+
+    return Panel(
+        "bubbles", "Pipeline: what stages idle",
+        "p stages, m micro-batches. The formula takes stages of equal work and free sending; the second line "
+        "knows the seconds that each stage really computed.", draw, height=4.2,
+    )  # fmt: skip
+
+
+def _legend(axes: Axes, theme: Theme) -> None:
+    axes.legend(fontsize=7.5, frameon=False, labelcolor=theme.ink)

@@ -77,7 +77,7 @@ def begin(settings: DistributedConfig, identity: dict[str, Any]) -> int:
     step = 0
     checkpoints = Checkpoints(settings.output / "checkpoints", identity, settings.checkpoint.keep)
     if newest := checkpoints.newest():
-        step = checkpoints.load(newest)[0].step  # before anything is started
+        step = checkpoints.load(newest)[0].step  # a mistake is found before anything is started
         print(f"goes on from {newest}", file=sys.stderr)
     # Ray Train's list of the last start's checkpoints; those that are there count.
     (settings.output / "checkpoints" / "checkpoint_manager_snapshot.json").unlink(missing_ok=True)
@@ -87,6 +87,20 @@ def begin(settings: DistributedConfig, identity: dict[str, Any]) -> int:
         settings.output / "config.json", json.dumps({"identity": identity}, indent=2, default=str) + "\n"
     )
     return step
+
+
+def note_start(settings: DistributedConfig, step: int, **who: Any) -> None:
+    """One line in `workers.jsonl`: which processes begin, and from which step."""
+    line = {"from_step": step, **who, "time": time.time()}
+    with (settings.output / "workers.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(line) + "\n")
+
+
+def attempts_of(settings: DistributedConfig, who: str) -> list[int]:
+    """The steps that the run began or went on from, as the lines about `who` say."""
+    path = settings.output / "workers.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [line["from_step"] for line in map(json.loads, lines) if who in line]
 
 
 def facts_of(
@@ -126,11 +140,17 @@ def write_result(
     _, state = checkpoints.load(newest)
     weights = {k: t.detach().float() for k, t in model.state_dict().items()} | weights_of(state)
     save_model(settings.output / "model", weights, model.config, tokenizer.folder, tokenizer.special)
+    workers = [worker["peak_rss_bytes"] for worker in summary["per_worker"]]
     result = {
-        **summary, "rows_per_second": summary["timed_rows"] / max(summary["timed_seconds"], 1e-9),
+        **summary, "wall_seconds": summary["seconds"],
+        # Of all processes that train; a job of one process counts itself alone, too.
+        "peak_rss_bytes": sum(workers) + summary.get("server_peak_rss_bytes", 0),
+        "tokens_per_second": summary["tokens"] / max(summary["seconds"], 1e-9),
+        "rows_per_second": summary["timed_rows"] / max(summary["timed_seconds"], 1e-9),
     }  # fmt: skip
     if summary["job"] == "pipeline":
         result |= bubble_of(settings, summary["per_worker"])
+        result["micro_batches"] = settings.pipeline.micro_batches
     atomic_write(settings.output / "result.json", json.dumps(result, indent=2) + "\n")
     return result
 

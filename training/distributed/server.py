@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -19,8 +20,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from training import hardware
 from training.checkpoint import Checkpoints, Progress
 from training.distributed.config import DistributedConfig, DistributedError
+from training.distributed.record import note_start
 from training.distributed.state import load_named_state, named_state
 from training.loop import TrainingDiverged
 from training.model import Llama
@@ -98,6 +101,7 @@ class ParameterServer:
         self._progress = Progress()
         self._waiting: list[int] = []
         """Batches that a lost worker gave back."""
+        self._lost: set[int] = set()
         self._out: dict[int, int] = {}
         """Worker to the batch it computes."""
         self._clocks: dict[int, int] = {}
@@ -110,22 +114,28 @@ class ParameterServer:
         self._next = self._progress.step + len(self._waiting)
         self._metrics = MetricsFile(settings.output / "metrics.jsonl", self._progress.step)
         self._clock: float | None = None
+        note_start(settings, self._progress.step, server=os.getpid())
 
-    async def begin(self) -> int:
-        """The update that the run goes on from."""
+    async def join(self, who: dict[str, Any]) -> int:
+        """Write down that a worker begins; returns the update that the run goes on from."""
+        note_start(self._settings, self._progress.step, workers=[who])
         return self._progress.step
 
     async def exchange(self, worker: int, push: Push | None) -> Work | None:
         """Apply a push, then wait until this worker may go on; None where no batch is left.
 
-        Raises TrainingDiverged for a loss or gradient that is no number.
+        A push of a batch that this worker does not have (of a lost worker, whose batch another got, or from
+        before the server itself was lost) is dropped. Raises TrainingDiverged for a loss or gradient that is
+        no number.
         """
         if self._clock is None:
             self._clock = time.perf_counter() - self._progress.seconds
         async with self._changed:
-            if push is not None:
+            if worker in self._lost:
+                return None
+            if push is not None and self._out.get(worker) == push.work[0]:
                 self._apply(worker, push)
-                self._out.pop(worker, None)
+                del self._out[worker]
                 self._clocks[worker] = self._clocks.get(worker, 0) + 1
                 self._changed.notify_all()
             # One that joins late (in place of a lost worker) is not behind the others.
@@ -133,7 +143,7 @@ class ParameterServer:
             started = time.perf_counter()
             await self._changed.wait_for(lambda: self._may_go(worker))
             self._blocked += time.perf_counter() - started
-            batch = self._take()
+            batch = None if worker in self._lost else self._take()
             if batch is None:
                 self._clocks.pop(worker, None)
                 self._changed.notify_all()
@@ -141,24 +151,28 @@ class ParameterServer:
             self._out[worker] = batch
             return Work(batch, self._progress.step, self._flat.master.numpy().copy())
 
-    async def forget(self, worker: int) -> None:
-        """A worker is lost: its batch is for another, and nobody waits for it."""
+    async def forget(self, worker: int) -> int:
+        """A worker is lost: its batch is for another, and nobody waits for it. Returns the update."""
         async with self._changed:
+            self._lost.add(worker)
             if worker in self._out:
                 self._waiting.append(self._out.pop(worker))
             self._clocks.pop(worker, None)
             self._changed.notify_all()
+            return self._progress.step
 
     async def finish(self) -> dict[str, Any]:
         """Save the state; returns what was measured and the weights at the evaluation steps."""
         self._save()
         self._metrics.close()
         progress = self._progress
+        self.snapshots.setdefault(progress.step, self._flat.master.numpy().copy())
         total = sum(self._staleness.values())
         return {
             "steps": progress.step, "tokens": progress.tokens, "target_tokens": progress.target_tokens,
             "padding_share": 1 - progress.tokens / max(progress.positions, 1), "seconds": progress.seconds,
             "timed_rows": self._rows, "blocked_seconds": self._blocked,
+            "server_peak_rss_bytes": hardware.peak_rss_bytes(),
             "staleness": {
                 "mean": sum(k * n for k, n in self._staleness.items()) / max(total, 1),
                 "max": max(self._staleness, default=0),
@@ -169,7 +183,9 @@ class ParameterServer:
 
     def _may_go(self, worker: int) -> bool:
         bound = self._settings.server.staleness_bound
-        return bound is None or self._clocks[worker] - min(self._clocks.values()) <= bound
+        if bound is None or worker in self._lost:
+            return True
+        return self._clocks[worker] - min(self._clocks.values()) <= bound
 
     def _take(self) -> int | None:
         if self._waiting:

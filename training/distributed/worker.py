@@ -6,7 +6,6 @@ last checkpoint that was reported.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import socket
@@ -21,9 +20,10 @@ import torch
 from common.errors import TriviumError
 from training import hardware
 from training.checkpoint import Checkpoints, Progress
-from training.distributed.config import DistributedConfig, DistributedError
-from training.distributed.config import Strategy as StrategyName
-from training.distributed.corpus import Corpus, dev_batches, total_steps
+from training.distributed.config import DistributedError
+from training.distributed.corpus import Corpus, dev_batches
+from training.distributed.job import Job
+from training.distributed.record import note_start
 from training.distributed.world import Strategy, World
 from training.loop import NothingToLearn, TrainingDiverged, name_rows
 from training.model import Llama
@@ -32,19 +32,6 @@ from training.tracking import MetricsFile
 
 KEPT_MORE = 3
 """Checkpoints that are kept beyond those Ray Train lists, so that it never misses one."""
-
-
-@dataclass(slots=True)
-class Job:
-    """What every worker gets."""
-
-    strategy: StrategyName
-    settings: DistributedConfig
-    identity: dict[str, Any]
-    corpus: Any
-    """Reference of the Corpus in Ray's object store."""
-    model: Any
-    """Reference of the start model."""
 
 
 @dataclass(slots=True)
@@ -58,7 +45,6 @@ class Worker:
     dev: list[Batch]
     dev_targets: int
     checkpoints: Checkpoints
-    steps: int
     metrics: MetricsFile | None
     """On rank 0."""
     progress: Progress = field(default_factory=Progress)
@@ -104,10 +90,7 @@ def prepare(job: Job) -> Worker:
     checkpoints = Checkpoints(
         settings.output / "checkpoints", job.identity, settings.checkpoint.keep + KEPT_MORE
     )
-    worker = Worker(
-        job, world, strategy, stream, dev, int(world.sum(counted)[0]), checkpoints,
-        total_steps(settings, stream), None,
-    )  # fmt: skip
+    worker = Worker(job, world, strategy, stream, dev, int(world.sum(counted)[0]), checkpoints, None)
     restore(worker)
     if world.rank == 0:
         worker.metrics = MetricsFile(settings.output / "metrics.jsonl", worker.progress.step)
@@ -148,22 +131,20 @@ def note_attempt(worker: Worker) -> None:
     me = {"pid": os.getpid(), "host": socket.gethostname(), "device": str(worker.world.device)}
     everyone = worker.world.gather(me)
     if worker.world.rank == 0:
-        line = {"from_step": worker.progress.step, "workers": everyone, "time": time.time()}
-        with (worker.job.settings.output / "workers.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
+        note_start(worker.job.settings, worker.progress.step, workers=everyone)
 
 
 def run(worker: Worker) -> None:
     """Train until the last step."""
     settings, progress, world = worker.job.settings, worker.progress, worker.world
     clock = time.perf_counter() - progress.seconds
-    while progress.step < worker.steps:
+    while progress.step < worker.job.steps:
         started = time.perf_counter()
         # A function of the step alone, so that a run that lost a worker ends as one that did not.
         torch.manual_seed((settings.seed * 1_000_003 + progress.step) * 1_009 + world.rank)
         batches = [worker.stream.next().to(world.device) for _ in range(settings.batch.accumulate)]
         targets, tokens, positions = count(worker, batches)
-        rate = settings.optimizer.rate_at(progress.step, worker.steps)
+        rate = settings.optimizer.rate_at(progress.step, worker.job.steps)
         loss, norm = worker.strategy.step(batches, targets, rate)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise diverged(worker, loss, norm, rate, batches)
@@ -176,7 +157,7 @@ def run(worker: Worker) -> None:
             "loss": loss, "lr": rate, "epoch": progress.epoch, "grad_norm": norm,
             "tokens_per_second": tokens / seconds,
         }  # fmt: skip
-        last = progress.step == worker.steps
+        last = progress.step == worker.job.steps
         if last or progress.step % settings.evaluation.every == 0:
             values["dev_loss"] = evaluate(worker)
         progress.seconds = time.perf_counter() - clock
@@ -264,8 +245,7 @@ def summary(worker: Worker) -> dict[str, Any]:
         worker.metrics.close()
     progress = worker.progress
     return {
-        "steps": progress.step, "rows": progress.step * rows_per_step(worker), "tokens": progress.tokens,
-        "target_tokens": progress.target_tokens,
+        "steps": progress.step, "tokens": progress.tokens, "target_tokens": progress.target_tokens,
         "padding_share": 1 - progress.tokens / progress.positions,
         "seconds": progress.seconds, "dev_loss": progress.last_dev_loss,
         "best_dev_loss": progress.best_dev_loss,

@@ -13,8 +13,7 @@ import torch
 from common.errors import ConfigError
 from tests.fixtures.tiny_training import TINY, pairs, tiny_model, write_data, write_tokenizer
 from training.checkpoint import CheckpointError
-from training.distributed.asynchronous import AsyncWorker, NumberedBatches
-from training.distributed.compare import CompareConfig
+from training.distributed.async_worker import AsyncWorker, NumberedBatches
 from training.distributed.config import DistributedConfig, DistributedError, identity_of
 from training.distributed.corpus import Corpus, read_corpus, require_rows
 from training.distributed.pipeline import cut_layers, formula_bubble, require_shape
@@ -151,6 +150,36 @@ async def test_a_bound_makes_the_fast_worker_wait_and_a_lost_one_lets_it_go(
     assert again.batch == slow.batch  # the lost worker's batch is not lost
 
 
+async def test_what_a_lost_worker_still_sends_is_dropped(data: Path, tmp_path: Path) -> None:
+    server, workers = server_of(settings(data, tmp_path, workers=2, server={"staleness_bound": 0}))
+    lost: Any = await server.exchange(0, None)
+    other: Any = await server.exchange(1, None)
+    late = workers[0]._gradient(lost)
+    waiting = asyncio.create_task(server.exchange(1, workers[1]._gradient(other)))
+    await asyncio.sleep(0.05)
+    assert await server.forget(0) == 1
+    assert await server.exchange(0, late) is None
+    task: Any = await waiting
+    used = []
+    while task:
+        used.append(task.batch)
+        task = await server.exchange(1, workers[1]._gradient(task))
+    assert used == [lost.batch, *range(2, 8)]
+    assert (await server.finish())["steps"] == 8
+
+
+async def test_a_waiting_worker_that_is_lost_takes_no_batch(data: Path, tmp_path: Path) -> None:
+    server, workers = server_of(settings(data, tmp_path, workers=2, server={"staleness_bound": 0}))
+    fast: Any = await server.exchange(0, None)
+    slow: Any = await server.exchange(1, None)
+    waiting = asyncio.create_task(server.exchange(0, workers[0]._gradient(fast)))
+    await asyncio.sleep(0.05)
+    await server.forget(0)
+    assert await waiting is None
+    task: Any = await server.exchange(1, workers[1]._gradient(slow))
+    assert task.batch == 2
+
+
 async def test_a_server_goes_on_from_its_checkpoint(data: Path, tmp_path: Path) -> None:
     config = settings(data, tmp_path, workers=1, checkpoint={"every": 3})
     server, (worker,) = server_of(config)
@@ -158,8 +187,10 @@ async def test_a_server_goes_on_from_its_checkpoint(data: Path, tmp_path: Path) 
     for _ in range(4):
         task = await server.exchange(0, worker._gradient(task))
     resumed, _ = server_of(config)
-    assert await resumed.begin() == 3
-    assert (await resumed.exchange(0, None)).batch == 3  # type: ignore[union-attr]
+    assert await resumed.join({}) == 3
+    late = worker._gradient(task)
+    assert (await resumed.exchange(0, late)).batch == 3, "a push from before is dropped"  # type: ignore[union-attr]
+    assert (await resumed.finish())["steps"] == 3
 
 
 def test_a_checkpoint_of_another_config_is_refused(data: Path, tmp_path: Path) -> None:
@@ -198,13 +229,3 @@ def test_bad_input_is_refused_before_ray_starts(data: Path, tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="beyond the model's context of 128"):
         train("async", settings(data, tmp_path, batch={"row_tokens": 256, "rows": 2}))
     require_rows(5, settings(data, tmp_path, workers=5), data)
-
-
-def test_the_suite_is_read_whole_before_it_runs() -> None:
-    config = CompareConfig.from_yaml(
-        Path(__file__).parents[3] / "training" / "configs" / "distributed-compare.yaml"
-    )
-    every = {run.name: config.settings_of(run) for run in config.runs}
-    assert every["sync-4"].workers == 4
-    assert every["pipeline-1"].pipeline.schedule == "gpipe"
-    assert every["async-4-bound"].optimizer == every["sync-1"].optimizer
