@@ -19,6 +19,7 @@ from training.headline.cli import headline
 from training.labs.cli import lab
 from training.measure_cli import outcome
 from training.options import Data, Fresh, Output, Overrides, Start, with_paths
+from training.prompting.cli import prompts
 from training.tokenizer import tokenizer
 from training.transfer.cli import transfer
 
@@ -39,6 +40,7 @@ app.command("all")(train_all)
 app.add_typer(lab, name="lab")
 app.add_typer(dist, name="dist")
 app.add_typer(headline, name="headline")
+app.add_typer(prompts, name="prompts")
 
 CONFIGS = Path(__file__).parent / "configs"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ class Ledger:
 
     limit: int
     spent: int = 0
+    seconds: float = 0.0
+    """What the model took for the answers, also where an earlier, interrupted run had asked for them."""
     _paid: set[str] = field(default_factory=set)
 
     @property
@@ -38,11 +41,20 @@ class Ledger:
         """Whether the answer to this prompt costs nothing more."""
         return key in self._paid
 
-    def pay(self, key: str, tokens: int) -> None:
+    def pay(self, key: str, tokens: int, seconds: float) -> None:
         """Book an answer."""
         if key not in self._paid:
             self._paid.add(key)
             self.spent += tokens
+            self.seconds += seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A text, and the time since the answer before it."""
+
+    text: str
+    seconds: float
 
 
 class AnswerBook:
@@ -55,7 +67,7 @@ class AnswerBook:
     def __init__(self, model: PromptModel, path: Path, max_tokens: int) -> None:
         self.model, self._path, self._max_tokens = model, path, max_tokens
         self._known = _read(path)
-        lines = (json.dumps({"key": key, "text": text}) + "\n" for key, text in self._known.items())
+        lines = (_line(key, answer) for key, answer in self._known.items())
         # Rewritten, so that a line cut short by a crash is not glued to the next one.
         atomic_write(path, "".join(lines))
 
@@ -75,20 +87,24 @@ class AnswerBook:
             self._answer(missing, title)
         if ledger is not None:
             for key, prompt in zip(keys, prompts, strict=True):
-                ledger.pay(key, prompt.tokens + self.model.text_tokens(self._known[key]))
-        return [self._known[key] for key in keys]
+                answer = self._known[key]
+                ledger.pay(key, prompt.tokens + self.model.text_tokens(answer.text), answer.seconds)
+        return [self._known[key].text for key in keys]
 
     def _answer(self, missing: Sequence[tuple[str, Prompt]], title: str) -> None:
+        last = time.perf_counter()
         with (
             self._path.open("a", encoding="utf-8") as stream,
             tqdm(total=len(missing), desc=title, unit="answer", file=sys.stderr, dynamic_ncols=True) as bar,
         ):
 
             def keep(index: int, text: str) -> None:
-                key = missing[index][0]
-                self._known[key] = text
+                nonlocal last
+                key, now = missing[index][0], time.perf_counter()
+                self._known[key] = Answer(text, now - last)
+                last = now
                 try:
-                    stream.write(json.dumps({"key": key, "text": text}) + "\n")
+                    stream.write(_line(key, self._known[key]))
                     stream.flush()
                 except OSError as exc:
                     raise FileError(f"{self._path}: could not be written: {exc.strerror or exc}") from exc
@@ -97,13 +113,17 @@ class AnswerBook:
             self.model.answer([prompt.conversation for _, prompt in missing], self._max_tokens, keep)
 
 
-def _read(path: Path) -> dict[str, str]:
-    known: dict[str, str] = {}
+def _line(key: str, answer: Answer) -> str:
+    return json.dumps({"key": key, "text": answer.text, "seconds": answer.seconds}) + "\n"
+
+
+def _read(path: Path) -> dict[str, Answer]:
+    known: dict[str, Answer] = {}
     if path.is_file():
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 row = json.loads(line)
-                known[str(row["key"])] = str(row["text"])
+                known[str(row["key"])] = Answer(str(row["text"]), float(row["seconds"]))
             except (ValueError, KeyError, TypeError):
                 continue  # a kill can cut the last line short
     return known

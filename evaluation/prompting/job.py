@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from evaluation.prompting.search import Prompter, Search
 from evaluation.prompting.task import PromptTask
 
 ANSWERS = "answers.jsonl"
+HELD_OUT = "held-out"
 REPORT = "report.json"
 PROMPT = "prompt.json"
 
@@ -34,12 +35,12 @@ class Found:
 
 
 def run_search(task: PromptTask, model: PromptModel, output: Path) -> Found:
-    """Search and report; writes `prompt.json`, `report.json` and, as it goes, `answers.jsonl` into `output`.
+    """Search and report; writes `prompt.json`, `report.json`, the held-out answers and, as it goes,
+    `answers.jsonl` into `output`.
 
     Started again after an interruption it goes on: answers on disk are not asked for again. Raises
     EvaluationError for rows, budget, context or server that do not do.
     """
-    started = time.perf_counter()
     pools = read_pools(task)
     # Metrics that these inputs do not allow are found out now, not after the search.
     results([example.references[0] for example in pools.report], pools.report, task.metrics, 0, task.seed)
@@ -54,11 +55,13 @@ def run_search(task: PromptTask, model: PromptModel, output: Path) -> Found:
         notes.append("no candidate did better on the search inputs than the input as it is")
     report = SearchReport(
         task=task.model_dump(mode="json"), model=model.name, counted=model.counted, budget=task.budget,
-        spent=ledger.spent, questions=ledger.questions, seconds=time.perf_counter() - started, best=best,
+        spent=ledger.spent, questions=ledger.questions, seconds=ledger.seconds,
+        peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, best=best,
         arms=arms, trials=search.trials, notes=notes,
     )  # fmt: skip
-    write(report, output)
-    return Found(report, pools, answers)
+    found = Found(report, pools, answers)
+    write(found, output)
+    return found
 
 
 def report_arms(
@@ -103,8 +106,17 @@ def references(task: PromptTask, best: Candidate) -> dict[str, tuple[str, Candid
     return {**arms, "best": ("Best prompt found", best)}
 
 
-def write(report: SearchReport, output: Path) -> None:
-    """Write `prompt.json` (the found prompt alone) and `report.json`. Raises FileError."""
+def write(found: Found, output: Path) -> None:
+    """Write `held-out/<arm>.jsonl`, `prompt.json` (the found prompt alone) and `report.json`.
+
+    Answers are one `{"input", "output"}` a line; the input is the user message as the data set has it. Raises
+    FileError.
+    """
+    report = found.report
+    for key, answers in found.answers.items():
+        pairs = zip(found.pools.report, answers, strict=True)
+        lines = (json.dumps({"input": e.key, "output": a}, ensure_ascii=False) + "\n" for e, a in pairs)
+        atomic_write(output / HELD_OUT / f"{key}.jsonl", "".join(lines))
     prompt = {
         "task": report.task["name"], "model": report.model, "candidate": report.best.model_dump(),
         "words": report.best.words(), "example": report.arm("best").example,

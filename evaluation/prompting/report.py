@@ -45,7 +45,9 @@ class SearchReport(StrictModel):
     questions: int
     """Different prompts that were asked in the search."""
     seconds: float
-    """Of this run; answers of an interrupted one came from disk."""
+    """That the model took for the answers of the search, also those of a run that was interrupted."""
+    peak_rss_bytes: int
+    """Largest resident memory of this process."""
     best: Candidate
     arms: list[Arm]
     trials: list[Trial]

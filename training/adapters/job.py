@@ -20,6 +20,7 @@ from training.layout import LayoutError, model_folder
 from training.measure import Technique, describe, measure, whole_model
 from training.outcome import NAME as OUTCOME
 from training.prepare import Task
+from training.quality import MAX_NEW_TOKENS
 
 
 def adapt(settings: AdaptConfig) -> dict[str, Any]:
@@ -81,10 +82,13 @@ def answerer(base: Path, adapter: Path, merged: Path) -> Callable[[Sequence[str]
             return whole_model(merged)
         except LayoutError:
             pass  # a Llama of another make, or no Llama at all: transformers can
-    return lambda questions: _answer_by_transformers(base, adapter, questions)
+    return lambda questions: answer_by_transformers(base, adapter, questions)
 
 
-def _answer_by_transformers(base: Path, adapter: Path, questions: Sequence[str]) -> list[str]:
+def answer_by_transformers(
+    base: Path, adapter: Path, questions: Sequence[str], max_tokens: int = MAX_NEW_TOKENS
+) -> list[str]:
+    """Greedy answers of the base model with its adapter, in order."""
     from transformers import AutoTokenizer
 
     from evaluation.local import LocalModel, generate_local, prompt_ids
@@ -100,7 +104,9 @@ def _answer_by_transformers(base: Path, adapter: Path, questions: Sequence[str])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Position ids are not supported")
         for chosen in by_length.values():
-            batch = generate_local(local, [questions[i] for i in chosen], numbers=[i + 1 for i in chosen])
+            batch = generate_local(
+                local, [questions[i] for i in chosen], max_tokens=max_tokens, numbers=[i + 1 for i in chosen]
+            )
             for index, answer in zip(chosen, batch, strict=True):
                 answers[index] = answer
     return answers

@@ -14,6 +14,8 @@ FULL = "full"
 _SUMMARY = ("Best texts", "Many tasks on one model", "A small model to serve", "Preferences and rewards")
 SOFT = ("prompt", "prefix", "ptuning")
 """Techniques that learn virtual tokens in front of the text."""
+SOFT_AT_EQUAL_BUDGET = tuple(f"soft-{key}" for key in SOFT)
+"""The same, held to the budget of a prompt search (`python -m training prompts compare`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +173,9 @@ class Advisor:
     def _prompts(self) -> Advice:
         """Learnt prompts against written ones, where both were measured."""
         need, question = "Soft prompt or prompt engineering", "Learn the prompt or search for it?"
-        soft = [key for key in SOFT if key in self.criteria["bleu"].figures]
-        hard = self._keys("prompting", "bleu")
+        known = self.criteria["bleu"].figures
+        soft = [key for key in SOFT_AT_EQUAL_BUDGET if key in known] or [key for key in SOFT if key in known]
+        hard = [key for key in self._keys("prompting", "bleu") if key not in SOFT_AT_EQUAL_BUDGET]
         if not soft:
             return Advice(need, question, "not measured")
         best = max(soft, key=lambda key: self._value("bleu", key))

@@ -44,7 +44,9 @@ class Plots:
         return theme.lane(COLOURS[self.rows[key].family])
 
     def _scatter(self, x: Criterion, y: Criterion) -> Panel | None:
-        keys = [key for key in self.rows if key in x.figures and key in y.figures]
+        # What trains nothing has no place on a logarithmic axis.
+        shown = [key for key, figure in x.figures.items() if figure.value > 0]
+        keys = [key for key in self.rows if key in shown and key in y.figures]
         if not keys:
             return None
         front = pareto_front(x, y, keys)
