@@ -78,6 +78,8 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
 
 def _describe(model: type[BaseModel], problem: Any) -> str:
     location = ".".join(str(part) for part in problem["loc"]) or "the whole file"
+    if problem["type"] == "missing":
+        return f"{location}: {problem['msg']}"  # its input is the whole section around it
     if problem["type"] != "extra_forbidden":
         return f"{location}: {problem['msg']} (got {problem['input']!r})"
     known = sorted(_known_keys(model, problem["loc"][:-1]))

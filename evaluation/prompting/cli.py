@@ -55,7 +55,10 @@ def prompt_search(
 
 def _folder(model_dir: Path | None, bundle: Path | None, public_key: Path | None) -> Path:
     if model_dir is not None:
-        return model_dir / "model" if (model_dir / "model").is_dir() else model_dir
+        folder = model_dir / "model" if (model_dir / "model").is_dir() else model_dir
+        if not (folder / "config.json").is_file():
+            raise EvaluationError(f"--model-dir {model_dir}: no model there (config.json, model.safetensors)")
+        return folder
     from bundle import verify
 
     if bundle is None:

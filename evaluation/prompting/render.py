@@ -111,9 +111,10 @@ def fitted(
         if room is None or tokens <= room:
             return Prompt(made, tokens, len(shown), candidate.demonstrations)
         if not shown:
+            words = candidate.instruction[:40]
+            hint = f"shorten the instruction {words!r}, or " if words else ""
             raise EvaluationError(
                 f"input {example.content[:60]!r}: {tokens} prompt tokens without any demonstration, and the "
-                f"context leaves {room} for a prompt; shorten the instruction "
-                f"{candidate.instruction[:40]!r}, or lower max_tokens"
+                f"context leaves {room} for a prompt; {hint}lower max_tokens, or raise context where it is set"
             )
         shown = shown[1:]
