@@ -115,6 +115,6 @@ def fitted(
             hint = f"shorten the instruction {words!r}, or " if words else ""
             raise EvaluationError(
                 f"input {example.content[:60]!r}: {tokens} prompt tokens without any demonstration, and the "
-                f"context leaves {room} for a prompt; {hint}lower max_tokens, or raise context where it is set"
+                f"context leaves {room} for a prompt; {hint}lower max_tokens or raise context"
             )
         shown = shown[1:]
