@@ -84,8 +84,8 @@ def _spread(values: Sequence[Any], count: int, rng: random.Random) -> list[Any]:
     return column
 
 
-def neighbours(best: Candidate, space: Candidates, count: int, rng: random.Random) -> list[Candidate]:
-    """`best`, and up to `count` - 1 candidates that differ from it in one value (mutation)."""
+def neighbours(best: Candidate, space: Candidates, rng: random.Random) -> list[Candidate]:
+    """All candidates that differ from `best` in one value (mutation), in random order."""
     others = {
         canonical(best.model_copy(update={name: value})): None
         for name, values in axes_of(space).items()
@@ -94,4 +94,4 @@ def neighbours(best: Candidate, space: Candidates, count: int, rng: random.Rando
     others.pop(best, None)
     found = list(others)
     rng.shuffle(found)
-    return [best, *found[: count - 1]]
+    return found

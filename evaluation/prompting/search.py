@@ -24,6 +24,9 @@ from evaluation.prompting.render import Prompt, fitted
 from evaluation.prompting.scores import value
 from evaluation.prompting.task import PromptTask
 
+_MORE_ROUNDS = 8
+"""Most rounds beyond the planned ones."""
+
 
 class Trial(StrictModel):
     """One candidate in one rung."""
@@ -85,26 +88,36 @@ class Search:
         self.task, self._inputs = prompter.task, prompter.pools.search
         self._prompter, self._ledger = prompter, ledger
         self._rng = random.Random(f"{self.task.seed}/search")
+        self._judged: dict[Candidate, int] = {}
+        """Candidate → most inputs that it was judged by."""
         self.trials: list[Trial] = []
         self.notes: list[str] = []
 
     def run(self) -> Candidate:
-        """The best candidate. Raises EvaluationError where the budget does not allow two candidates."""
-        settings, best = self.task.search, Candidate()
-        for number in range(1, settings.rounds + 1):
-            if number == 1:
-                field_ = sample(self.task.candidates, settings.population, self._rng)
-            else:
-                field_ = neighbours(best, self.task.candidates, settings.population, self._rng)
-            allowance = self._ledger.left // (settings.rounds - number + 1)
-            field_ = self._affordable(field_, allowance, number)
-            if len(field_) < 2:
-                self.notes.append(
-                    f"round {number} of {settings.rounds}: no budget left for another candidate"
-                )
+        """The best candidate. Raises EvaluationError where the budget does not allow two candidates.
+
+        After the planned rounds further ones spend what is left, as long as there are neighbours to try.
+        """
+        settings, best, number = self.task.search, Candidate(), 0
+        while number < settings.rounds + _MORE_ROUNDS:
+            number += 1
+            allowance = self._ledger.left // max(1, settings.rounds - number + 1)
+            candidates = self._affordable(self._candidates(best, number), allowance, number)
+            if len(candidates) < 2:
+                if number <= settings.rounds:
+                    self.notes.append(f"no budget or nothing to try was left for round {number}")
                 break
-            best = self._round(field_, allowance, number)
+            best = self._round(candidates, allowance, number)
         return best
+
+    def _candidates(self, best: Candidate, number: int) -> list[Candidate]:
+        """Those of a round; the first of them is the best so far."""
+        settings = self.task.search
+        if number == 1:
+            return sample(self.task.candidates, settings.population, self._rng)
+        near = neighbours(best, self.task.candidates, self._rng)
+        untried = [candidate for candidate in near if candidate not in self._judged]
+        return [best, *untried[: settings.population - 1]]
 
     def _round(self, candidates: list[Candidate], allowance: int, number: int) -> Candidate:
         eta, incumbent = self.task.search.eta, candidates[0]
@@ -112,40 +125,52 @@ class Search:
         end, seen = self._ledger.spent + allowance, 0
         for rung in range(1, rungs + 1):
             share = (end - self._ledger.spent) // (rungs - rung + 1)
-            seen = max(seen, self._reach(candidates, share, first=rung == 1))
-            scored = self._score(candidates, seen, number, rung)
-            best = next(iter(scored))
-            print(
-                f"round {number}, rung {rung}: {len(scored)} candidates on {seen} inputs, best "
-                f"{self.task.deciding} {scored[best]:.2f} ({best.words()}), {self._ledger.spent:,} of "
-                f"{self._ledger.limit:,} forward tokens spent",
-                file=sys.stderr,
-            )
-            candidates = list(scored)[: max(1, math.ceil(len(scored) / eta))]
+            reached = self._reach(candidates, share, first=rung == 1)
+            if rung > 1 and reached <= seen:
+                break  # the same inputs would say the same again
+            seen = reached
+            candidates = self._score(candidates, seen, number, rung)
+            candidates = candidates[: max(1, math.ceil(len(candidates) / eta))]
             if rung < rungs and incumbent not in candidates:
                 candidates.append(incumbent)
-        return candidates[0]
+        return self._settle(incumbent, candidates[0], seen, number, rungs + 1)
 
-    def _score(
-        self, candidates: Sequence[Candidate], seen: int, number: int, rung: int
-    ) -> dict[Candidate, float]:
+    def _settle(
+        self, incumbent: Candidate, challenger: Candidate, seen: int, number: int, rung: int
+    ) -> Candidate:
+        """A challenger that was judged by fewer inputs than the best so far must win on all of them."""
+        known = self._judged[incumbent]
+        if challenger == incumbent or seen >= known:
+            return challenger
+        inputs = self._inputs[:known]
+        cost = sum(self._prompter.cost(challenger, example, self._ledger, worst=True) for example in inputs)
+        if cost > self._ledger.left:
+            return incumbent
+        return self._score([incumbent, challenger], known, number, rung)[0]
+
+    def _score(self, candidates: Sequence[Candidate], seen: int, number: int, rung: int) -> list[Candidate]:
         """Ask and score on the first `seen` inputs; best first, the shorter prompt where scores are equal."""
         inputs = self._inputs[:seen]
         asked = [prompt for candidate in candidates for prompt in self._prompter.prompts(candidate, inputs)]
-        title = f"round {number}, rung {rung}"
-        answers = self._prompter.book.ask(asked, title, self._ledger)
+        answers = self._prompter.book.ask(asked, f"round {number}, rung {rung}", self._ledger)
         found: dict[Candidate, tuple[float, float]] = {}
         for index, candidate in enumerate(candidates):
             part = slice(index * seen, (index + 1) * seen)
             score, higher = value(answers[part], inputs, self.task.deciding)
             tokens = sum(prompt.tokens for prompt in asked[part]) / seen
             found[candidate] = (-score if higher else score, tokens)
+            self._judged[candidate] = max(seen, self._judged.get(candidate, 0))
             self.trials.append(
                 Trial(candidate=candidate, round=number, rung=rung, inputs=seen, score=score, tokens=tokens)
             )
         order = sorted(found, key=lambda candidate: found[candidate])
-        scores = {trial.candidate: trial.score for trial in self.trials[-len(candidates) :]}
-        return {candidate: scores[candidate] for candidate in order}
+        print(
+            f"round {number}, rung {rung}: {len(order)} candidates on {seen} inputs, best "
+            f"{self.task.deciding} {abs(found[order[0]][0]):.2f} ({order[0].words()}), {self._ledger.spent:,} of "
+            f"{self._ledger.limit:,} forward tokens spent",
+            file=sys.stderr,
+        )
+        return order
 
     def _reach(self, candidates: Sequence[Candidate], share: int, *, first: bool) -> int:
         """How many inputs the candidates can be judged by for `share` tokens, never beyond the budget."""
@@ -185,7 +210,7 @@ class Search:
                 f"{two * self.task.search.rounds:,}: raise budget, or lower search.min_inputs, search.rounds "
                 "or max_tokens"
             )
-        if len(chosen) < len(candidates):
+        if len(chosen) < len(candidates) and number <= self.task.search.rounds:
             self.notes.append(
                 f"round {number}: the budget allowed {len(chosen)} of {len(candidates)} candidates on "
                 f"{len(few)} inputs each"

@@ -23,6 +23,7 @@ from evaluation.prompting.job import run_search
 from evaluation.prompting.models import PromptModel, ServedModel
 from evaluation.prompting.render import choose, conversation, fitted, reformat
 from evaluation.prompting.scores import exact_match, results
+from evaluation.prompting.search import Prompter, Search
 from evaluation.prompting.task import PromptTask
 from evaluation.prompts import Conversation
 from tests.unit.evaluation.test_evaluation_client import server
@@ -164,9 +165,10 @@ def test_a_sample_holds_no_prompt_and_every_value_and_neighbours_differ_in_one(d
     small = task(data, candidates={"instructions": ["a", "b"], "demonstrations": [0]}).candidates
     assert len(sample(small, 50, random.Random(1))) == 3
     best = canonical(Candidate(instruction=MAGIC, demonstrations=2, choice="nearest"))
-    near = neighbours(best, space, 100, random.Random(1))
-    assert near[0] == best
-    for other in near[1:]:
+    near = neighbours(best, space, random.Random(1))
+    assert near
+    assert best not in near
+    for other in near:
         changed = [name for name in axes_of(space) if getattr(other, name) != getattr(best, name)]
         assert len(changed) == 1 or (set(changed) & {"demonstrations", "instruction"})
 
@@ -198,6 +200,31 @@ def test_the_search_finds_the_words_within_its_budget(data: Path, tmp_path: Path
     lines = (tmp_path / "out" / "held-out" / "best.jsonl").read_text().splitlines()
     assert json.loads(lines[0]) == {"input": row("dev", 0)["messages"][0]["content"], "output": "Thai"}
     assert json.loads((tmp_path / "out" / "prompt.json").read_text())["words"] == report.best.words()
+
+
+def test_what_is_left_after_the_planned_rounds_is_spent_on_untried_neighbours(
+    data: Path, tmp_path: Path
+) -> None:
+    one = {"population": 4, "eta": 2, "rounds": 1, "min_inputs": 3}
+    found = run_search(task(data, search=one, budget=20_000), FakeModel(), tmp_path).report
+    tried = [(trial.round, trial.candidate) for trial in found.trials]
+    assert max(number for number, _ in tried) > 1
+    first = {candidate for number, candidate in tried if number == 1}
+    assert {candidate for number, candidate in tried if number == 2} - first
+
+
+@pytest.mark.parametrize(("budget", "winner"), [(10_000, "best"), (200, "best"), (10_000, "challenger")])
+def test_few_inputs_do_not_overthrow_what_many_have_shown(
+    data: Path, tmp_path: Path, budget: int, winner: str
+) -> None:
+    wanted = task(data)
+    prompter = Prompter(wanted, read_pools(wanted), AnswerBook(FakeModel(), tmp_path / "a.jsonl", 10))
+    search = Search(prompter, Ledger(budget))
+    good, bad = Candidate(instruction=MAGIC), Candidate(instruction="Say hello.")
+    best, challenger = (bad, good) if winner == "challenger" else (good, bad)
+    search._judged[best] = 24
+    settled = search._settle(best, challenger, 3, 2, 4)
+    assert settled == {"best": best, "challenger": challenger}[winner]
 
 
 @pytest.mark.parametrize("budget", [300, 700, 1500])
