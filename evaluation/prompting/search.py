@@ -166,8 +166,8 @@ class Search:
         order = sorted(found, key=lambda candidate: found[candidate])
         print(
             f"round {number}, rung {rung}: {len(order)} candidates on {seen} inputs, best "
-            f"{self.task.deciding} {abs(found[order[0]][0]):.2f} ({order[0].words()}), {self._ledger.spent:,} of "
-            f"{self._ledger.limit:,} forward tokens spent",
+            f"{self.task.deciding} {abs(found[order[0]][0]):.2f} ({order[0].words()}), "
+            f"{self._ledger.spent:,} of {self._ledger.limit:,} forward tokens spent",
             file=sys.stderr,
         )
         return order
