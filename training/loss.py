@@ -13,7 +13,7 @@ from torch import Tensor
 
 IGNORED = -100
 """Target of a position that carries no loss (prompt, padding)."""
-SLICE_POSITIONS = 4096
+SLICE_POSITIONS = 512
 """Positions whose logits exist at once."""
 ROUNDING = 512
 """Counted positions are filled up to a multiple of this, so that shapes hardly vary: oneDNN builds and keeps
