@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
-import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
-from common.errors import ConfigError, TriviumError
+from common.errors import ConfigError
+from common.jobs import only_one, own_data
 from common.stages import State
 from tradeoffs.config import DemoConfig
 from tradeoffs.demo import demo
-
-
-class BusyError(TriviumError):
-    """The same job runs already."""
 
 
 def config_for(budget: str, data: Path | None, configs: Path) -> Path:
@@ -39,18 +31,15 @@ def data_overrides(data: Path | None) -> list[str]:
     """
     if data is None:
         return []
-    if not data.exists():
-        raise ConfigError(f"--data {data}: no such file or folder")
-    name = re.sub(r"[^a-z0-9]+", "-", data.resolve().name.split(".")[0].lower()).strip("-") or "own"
-    sources = json.dumps([f"name={name}", f"source={data}"])
-    return [f"name={name}", f"bundle.version={name}", f"data.set={sources}"]
+    name, data_set = own_data(data)
+    return [f"name={name}", f"bundle.version={name}", data_set]
 
 
 def run_demo(config_path: Path, overrides: list[str], console: Console) -> State:
     """Run the job and say where the report is. Raises BusyError where it runs already."""
     config = DemoConfig.from_yaml(config_path, overrides)
     started = time.monotonic()
-    with _only_one(config.folder / "lock"):
+    with only_one(config.folder / "lock"):
         state = demo(config, config_path, overrides, console)
     seconds = sum(done.seconds for done in state.stages.values())
     peak = max(done.peak_memory_bytes for done in state.stages.values())
@@ -61,14 +50,3 @@ def run_demo(config_path: Path, overrides: list[str], console: Console) -> State
         highlight=False,
     )
     return state
-
-
-@contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise BusyError(f"{path.parent}: this job runs already; wait for it or end it") from exc
-        yield

@@ -61,21 +61,21 @@ class Criterion:
 
     def detail(self, key: str) -> str:
         """n and interval of the value, where it is a sample."""
-        figure = self.figures.get(key)
-        if figure is None or figure.n is None:
-            return ""
-        low, high = ("…" if side is None else self.number(side) for side in figure.ci95)
-        interval = f", 95 % interval {low} to {high}" if figure.ci95 != (None, None) else ""
-        return f"n={figure.n}{interval}"
+        interval, n = self._sample(key)
+        return f"{n}, 95 % interval {' to '.join(interval)}" if interval else n
 
     def short_detail(self, key: str) -> str:
         """The same in brackets, for a table."""
+        interval, n = self._sample(key)
+        return f"[{', '.join(interval)}], {n}" if interval else n
+
+    def _sample(self, key: str) -> tuple[list[str], str]:
         figure = self.figures.get(key)
         if figure is None or figure.n is None:
-            return ""
-        low, high = ("…" if side is None else self.number(side) for side in figure.ci95)
-        interval = f"[{low}, {high}], " if figure.ci95 != (None, None) else ""
-        return f"{interval}n={figure.n}"
+            return [], ""
+        known = figure.ci95 != (None, None)
+        sides = ["…" if side is None else self.number(side) for side in figure.ci95] if known else []
+        return sides, f"n={figure.n}"
 
     @property
     def _suffix(self) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from common.files import FileError, atomic_folder, atomic_path
+from common.jobs import only_one
 from training.corpus.card import fingerprint, is_current, make_card, write_card
 from training.corpus.config import CorpusConfig, CorpusError
 from training.corpus.deduplicate import Kept, keep_new
@@ -41,7 +40,8 @@ def prepare(config: CorpusConfig, *, force: bool = False, progress: bool = True)
     """Prepare `<output>/<name>/`; a second call with the same settings, sources and code reads the card.
 
     An interrupted job goes on at the shard where it was. Raises CorpusError where a source cannot be used
-    or nothing is left; FileError where writing fails: the old result then stays as it was.
+    or nothing is left; BusyError where another process prepares it;
+    FileError where writing fails: the old result then stays as it was.
     """
     folder = config.output / config.name
     mark = fingerprint(config)
@@ -50,7 +50,7 @@ def prepare(config: CorpusConfig, *, force: bool = False, progress: bool = True)
     work = config.output / f".{config.name}.{mark[:12]}.work"
     try:
         config.output.mkdir(parents=True, exist_ok=True)
-        with _alone(config):
+        with only_one(config.output / f".{config.name}.lock"):
             for old in config.output.glob(f".{config.name}.{'?' * 12}.work"):
                 if old != work or force:
                     shutil.rmtree(old, ignore_errors=True)
@@ -134,17 +134,3 @@ def _require_rows(config: CorpusConfig, kept: Kept, rejected: Path, funnel: Funn
         f"{config.name}: all rows fell ({', '.join(reasons)}); see {path}, loosen the filters or mend the "
         "sources"
     )
-
-
-@contextmanager
-def _alone(config: CorpusConfig) -> Iterator[None]:
-    """Hold the lock of this corpus. Raises CorpusError where another process prepares it."""
-    with (config.output / f".{config.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CorpusError(
-                f"{config.output / config.name}: another process is preparing it; wait for its end or choose "
-                "another name"
-            ) from None
-        yield

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
-from common.errors import ConfigError, TriviumError
+from common import jobs
 from common.stages import State, run_stages
 from training.curriculum.plan import stages
 from training.curriculum.suite import SuiteConfig
@@ -24,18 +20,14 @@ def own_data(data: Path | None) -> list[str]:
     """
     if data is None:
         return []
-    if not data.exists():
-        raise ConfigError(f"--data {data}: no such file or folder")
-    name = "".join(c if c.isalnum() else "-" for c in data.resolve().name.split(".")[0].lower()).strip("-")
-    settings = json.dumps([f"name={name or 'own'}", f"source={data}"])
-    return [f"data.set={settings}", f"runs=runs/train-all-{name or 'own'}"]
+    name, data_set = jobs.own_data(data)
+    return [data_set, f"runs=runs/train-all-{name}"]
 
 
 def run_suite(config: SuiteConfig, console: Console) -> State:
     """Run what is not done yet, then write the page. Raises TriviumError naming the stage that failed."""
-    config.runs.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    with _only_one(config.runs / "lock"):
+    with jobs.only_one(config.runs / "lock"):
         state = run_stages(stages(config), config.runs / "state.json", console)
     seconds = sum(done.seconds for done in state.stages.values())
     console.print(
@@ -44,13 +36,3 @@ def run_suite(config: SuiteConfig, console: Console) -> State:
         highlight=False,
     )
     return state
-
-
-@contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise TriviumError(f"{path.parent}: this suite runs already; wait for it or end it") from exc
-        yield

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from common.config import StrictModel
 from common.errors import TriviumError
+from common.jobs import only_one
 from common.stages import Stage, python_command, run_stages
 
 _CONFIGS = Path(__file__).parents[1] / "configs"
@@ -60,11 +61,12 @@ class BestConfig(StrictModel):
 
 
 def run_best(config: BestConfig, console: Console) -> None:
-    """Run what is not done yet. Raises StageError naming the stage that failed."""
+    """Run what is not done yet. Raises StageError naming the stage that failed, BusyError."""
     for path in (config.source, config.test_inputs):
         if not path.exists():
             raise TriviumError(f"{path}: no such file or folder; give it by --set source=… or test_inputs=…")
-    run_stages(stages(config), config.run / "state.json", console)
+    with only_one(config.run / "lock"):
+        run_stages(stages(config), config.run / "state.json", console)
     console.print(f"answers to the test inputs: {config.report / 'testset-outputs.txt'}")
 
 
