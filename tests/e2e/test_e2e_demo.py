@@ -3,68 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.fixtures.long_job import clone_like, kill_when_it_says, run_to_the_end
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-ROOT = Path(__file__).parents[2]
-ROOMS = (
-    "bundle", "common", "edge", "evaluation", "observability", "roads", "services", "tests", "tradeoffs",
-    "training",
-)  # fmt: skip
 COMMAND = (sys.executable, "-m", "tradeoffs", "demo", "--budget", "smoke")
 
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that looks like a clone, so that the job's outputs stay out of the real one."""
-    folder = tmp_path_factory.mktemp("clone")
-    for room in ROOMS:
-        (folder / room).symlink_to(ROOT / room)
-    return folder
-
-
-def environment(workplace: Path) -> dict[str, str]:
-    return {**os.environ, "TRIVIUM_KEYS": str(workplace / "keys"), "OMP_NUM_THREADS": "2"}
-
-
-def interrupt_in_training(workplace: Path) -> None:
-    """Start the job and kill it, without a warning, as soon as pretraining has begun."""
-    log = workplace / "interrupted.log"
-    with log.open("wb") as stream:
-        job = subprocess.Popen(
-            COMMAND, cwd=workplace, env=environment(workplace), stdout=stream, stderr=stream,
-            start_new_session=True,
-        )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 240
-        while "3/15 pretraining" not in log.read_text():
-            assert job.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.2)
-    finally:
-        os.killpg(job.pid, signal.SIGKILL)
-        job.wait()
-
-
-def run_job(workplace: Path) -> str:
-    finished = subprocess.run(
-        COMMAND, cwd=workplace, env=environment(workplace), capture_output=True, text=True, check=False
-    )
-    assert finished.returncode == 0, finished.stdout[-3000:] + finished.stderr[-3000:]
-    return finished.stdout
+    """A folder that looks like a clone."""
+    return clone_like(tmp_path_factory.mktemp("clone"))
 
 
 def test_the_main_job_continues_ends_with_a_report_and_is_done_once(workplace: Path) -> None:
-    interrupt_in_training(workplace)
-    continued = run_job(workplace)
+    kill_when_it_says("3/15 pretraining", COMMAND, workplace)
+    continued = run_to_the_end(COMMAND, workplace)
     assert "1/15 data: done before" in continued
     assert "2/15 tokenizer: done before" in continued
     assert "pretraining: done before" not in continued
@@ -90,5 +49,5 @@ def test_the_main_job_continues_ends_with_a_report_and_is_done_once(workplace: P
         ".json",
     }
 
-    again = run_job(workplace)
+    again = run_to_the_end(COMMAND, workplace)
     assert again.count("done before") == 13, again
