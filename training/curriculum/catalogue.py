@@ -53,6 +53,7 @@ CATALOGUE: dict[str, Recipe] = {
     **{loss: _preference(loss) for loss in ("dpo", "ipo", "kto", "orpo")},
     **{algorithm: _policy(algorithm) for algorithm in ("grpo", "rloo")},
     "ppo": _policy("ppo", needs="reward"),
+    "prompt-search": Recipe("training prompts compare", "prompts", "full"),
 }
 """Technique → recipe. `base` and `full` are always run: the others start from them."""
 

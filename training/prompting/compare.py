@@ -73,13 +73,14 @@ def forget(output: Path) -> None:
 
 
 def _stages(config: PromptsConfig, model: Path) -> list[Stage]:
-    task, inputs = config.task_overrides, (config.task, model / "config.json")
+    """One stage an arm. Each runs every time: by digests of model and rows it knows what is done already."""
+    task, inputs = config.task_overrides, (config.task,)
     search = config.output / SEARCH
     command = python_command(
         "evaluation prompt-search", task=config.task, model_dir=model, output=search,
         batch_size=config.batch_size, set=task,
     )  # fmt: skip
-    stages = [Stage("search", "prompt search", command, (search / REPORT,), inputs, after=())]
+    stages = [Stage("search", "prompt search", command, (search / REPORT,), inputs, always=True, after=())]
     for method in config.methods:
         output = _folder(config, method)
         training = [*config.training, f"mlflow={str(config.mlflow).lower()}"]
@@ -87,17 +88,10 @@ def _stages(config: PromptsConfig, model: Path) -> list[Stage]:
             "training prompts tune", task=config.task, method=method, output=output, set=task, train=training,
             **{"from": config.start},
         )  # fmt: skip
-        stages.append(
-            Stage(
-                method,
-                f"soft prompt, {method}",
-                command,
-                (output / OUTCOME,),
-                inputs,
-                afresh=("--fresh",),
-                after=(),
-            )
-        )
+        stages.append(Stage(
+            method, f"soft prompt, {method}", command, (output / OUTCOME,), inputs, always=True,
+            afresh=("--fresh",), after=(),
+        ))  # fmt: skip
     return stages
 
 
