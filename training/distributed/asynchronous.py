@@ -12,8 +12,15 @@ from common.files import atomic_write
 from training.distributed.async_worker import AsyncWorker
 from training.distributed.config import DistributedConfig, DistributedError
 from training.distributed.job import Job
-from training.distributed.record import attempts_of
+from training.distributed.record import attempts_of, start_of
 from training.distributed.server import ParameterServer
+
+
+class ServerActor(ParameterServer):
+    """The server as an actor, which can start again: it makes or reads the start model by itself."""
+
+    def __init__(self, settings: DistributedConfig, identity: dict[str, Any], steps: int) -> None:
+        super().__init__(settings, identity, start_of(settings)[1], steps)
 
 
 @dataclass(slots=True)
@@ -24,6 +31,8 @@ class Crew:
     server: Any
     hired: int = 0
     """Workers so far; each has its number, also one that takes the place of another."""
+    actors: list[Any] = field(default_factory=list)
+    """All of them."""
     lost: list[int] = field(default_factory=list)
     """The update at which each loss was noticed."""
 
@@ -38,6 +47,7 @@ class Crew:
             actor = ray.remote(AsyncWorker).options(**options)
             workers[number] = actor.remote(number, job.settings, job.corpus, job.model, job.device)
         self.hired += count
+        self.actors += workers.values()
         # The first of them would otherwise take many batches before the last has imported torch.
         ray.wait([worker.who.remote() for worker in workers.values()], num_returns=count)
         return {worker.work.remote(self.server): (number, worker) for number, worker in workers.items()}
@@ -89,13 +99,16 @@ def _run(job: Job) -> dict[str, Any]:
 
     # Beside the workers and their CPUs: it computes little. A new one goes on from its last checkpoint.
     options = {"num_cpus": 0, "max_restarts": job.settings.max_failures, "max_task_retries": -1}
-    server = ray.remote(ParameterServer).options(**options)
-    server = server.remote(job.settings, job.identity, job.model, job.steps)
+    server = ray.remote(ServerActor).options(**options).remote(job.settings, job.identity, job.steps)
     crew = Crew(job, server)
-    workers, figures = crew.run()
-    summary: dict[str, Any] = ray.get(server.finish.remote())
-    snapshots = summary.pop("snapshots")
-    losses = {step: ray.get(workers[0].dev_loss.remote(weights)) for step, weights in snapshots.items()}
+    try:
+        workers, figures = crew.run()
+        summary: dict[str, Any] = ray.get(server.finish.remote())
+        snapshots = summary.pop("snapshots")
+        losses = {step: ray.get(workers[0].dev_loss.remote(weights)) for step, weights in snapshots.items()}
+    finally:
+        for actor in (*crew.actors, server):
+            ray.kill(actor)  # at once, so that the next job has their CPUs
     _note_dev_losses(job.settings, losses)
     return {
         **summary, "dev_loss": losses[job.steps], "best_dev_loss": min(losses.values()),

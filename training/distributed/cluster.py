@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Literal
 
 import psutil
@@ -14,9 +15,8 @@ import psutil
 from training.distributed.config import DistributedError
 
 OBJECT_STORE_BYTES = 256 * 2**20
-WORKER_BYTES = 350 * 2**20
+WORKER_BYTES = 450 * 2**20
 """What Python, torch and Ray take in a worker's process before it has a model."""
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # A lost worker is noticed by asking: every two seconds by default, which is long beside short steps.
@@ -25,7 +25,7 @@ _ENVIRONMENT = {
     "RAY_worker_niceness": "0",
     # A machine that is busy with other work starts Ray slowly, and giving up helps nobody.
     "RAY_raylet_start_wait_time_s": "180",
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "180",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600",
     # Processes that a private cluster has no use for: workers started before anyone asks for them, the
     # watcher of nodes that a cloud takes back, the figures for a dashboard.
     "RAY_prestart_worker_first_driver": "0",
@@ -51,15 +51,16 @@ def cluster(workers: int) -> Iterator[None]:
         import ray
 
         if not ray.is_initialized():
-            for number in _SIGNALS:
-                stack.callback(signal.signal, number, signal.getsignal(number))  # Ray replaces them
+            stack.enter_context(_own_signals())
             if address:
                 stack.callback(ray.shutdown)
                 _connect(address)
             else:
                 folder = stack.enter_context(_folder())
-                stack.callback(ray.shutdown)
+                stack.callback(_end, folder)
                 _start(workers, folder)
+            if _in_main_thread():
+                signal.signal(signal.SIGTERM, _leave)
         _require_cpus(workers)
         yield
 
@@ -97,6 +98,44 @@ def _start(workers: int, folder: str) -> None:
             f"Ray does not start ({_one_line(exc)}); it needs a writable TMPDIR with a short path and some "
             f"{OBJECT_STORE_BYTES / 2**20:.0f} MiB of /dev/shm, and ports of 127.0.0.1"
         ) from exc
+
+
+def _end(folder: str) -> None:
+    """Shut Ray down; a worker that outlives its cluster, as some do, is killed."""
+    import ray
+
+    processes = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if folder in " ".join(child.cmdline()):
+                processes += [child, *child.children(recursive=True)]
+    ray.shutdown()
+    _, alive = psutil.wait_procs(processes, timeout=3)
+    for process in alive:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=3)
+
+
+def _leave(number: int, _frame: object) -> None:
+    """Ray's own answer to SIGTERM leaves its folder and sometimes its processes behind."""
+    raise SystemExit(128 + number)
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray replaces the handlers of signals; put them back afterwards."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            if _in_main_thread():
+                signal.signal(number, handler)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _folder() -> tempfile.TemporaryDirectory[str]:

@@ -22,35 +22,34 @@ _TAIL_BYTES = 4096
 def follow(strategy: Strategy, settings: DistributedConfig, total: int, done: int) -> Iterator[None]:
     """Show steps, and that the run went back to a checkpoint."""
     stop = threading.Event()
-    with ProgressDisplay(strategy, total, done) as display:
-        thread = threading.Thread(target=_watch, args=(display, strategy, settings, done, stop), daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
+    thread = threading.Thread(target=_watch, args=(strategy, settings, total, done, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def _watch(
-    display: ProgressDisplay, strategy: Strategy, settings: DistributedConfig, done: int,
-    stop: threading.Event,
-) -> None:  # fmt: skip
+    strategy: Strategy, settings: DistributedConfig, total: int, done: int, stop: threading.Event
+) -> None:
     # When one is lost, all synchronous workers begin anew; an asynchronous run goes back with its server.
     who = "server" if strategy == "async" else "workers"
-    told = 1
-    ended = False
-    while not ended:
-        ended = stop.wait(_SECONDS)
-        attempts = attempts_of(settings, who)
-        for step in attempts[told:]:
-            told += 1
-            display.say(f"{strategy}: a process was lost; goes on from the checkpoint of step {step}")
-        # Until somebody has begun, the metrics are those of an interrupted run.
-        last = _last_line(settings.output / "metrics.jsonl") if attempts else None
-        while last and done < last["step"]:
-            done += 1
-            display.step(last["loss"], last["tokens"] / max(last["seconds"], 1e-9))
+    while not attempts_of(settings, who):  # until then the metrics are those of an interrupted run
+        if stop.wait(_SECONDS):
+            return
+    told, ended = 1, False
+    with ProgressDisplay(strategy, total, done) as display:
+        while not ended:
+            ended = stop.wait(_SECONDS)
+            for step in attempts_of(settings, who)[told:]:
+                told += 1
+                display.say(f"{strategy}: a process was lost; goes on from step {step}")
+            last = _last_line(settings.output / "metrics.jsonl")
+            while last and done < last["step"]:
+                done += 1
+                display.step(last["loss"], last["tokens"] / max(last["seconds"], 1e-9))
 
 
 def _last_line(path: Path) -> dict[str, Any] | None:

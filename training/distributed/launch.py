@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from training.checkpoint import Checkpoints
@@ -16,13 +17,13 @@ def run_trainer(job: Job) -> dict[str, Any]:
     Raises DistributedError for a mistake that workers found, or for more than `max_failures` lost workers.
     """
     from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchConfig
     from ray.train.v2.api.exceptions import TrainingFailedError
 
     from training.distributed.worker import train_worker
 
     settings = job.settings
-    trainer = TorchTrainer(
+    trainer = _trainer_class()(
         train_worker,
         train_loop_config={"job": job},
         torch_config=TorchConfig(backend="nccl" if job.device == "cuda" else "gloo", timeout_s=600),
@@ -46,10 +47,30 @@ def run_trainer(job: Job) -> dict[str, Any]:
             f"gave up after {settings.max_failures + 1} attempts (max_failures = {settings.max_failures}): "
             f"{_last_line(exc)}; {where}"
         ) from exc
+    except SystemExit:  # Ray Train's answer to Ctrl-C, with exit code 0
+        raise KeyboardInterrupt from None
     summary: dict[str, Any] = result.return_value or {"error": "the job was stopped"}
     if "error" in summary:
         raise DistributedError(summary["error"])
     return {**summary, "attempts": attempts_of(settings, "workers")}
+
+
+def _trainer_class() -> Any:
+    """TorchTrainer without the processes that nothing here needs: each takes 200 MB and seconds to start.
+
+    If another version of Ray builds its callbacks elsewhere, this is TorchTrainer and nothing is lost.
+    """
+    from ray.train.torch import TorchTrainer
+
+    unused = {"DatasetsCallback"}  # Ray Data; workers get their rows through the object store
+    if not os.environ.get("RAY_ADDRESS"):
+        unused.add("PlacementGroupCleanerCallback")  # a private cluster ends with the job
+
+    class LeanTrainer(TorchTrainer):  # type: ignore[misc]
+        def _create_default_callbacks(self) -> list[Any]:
+            return [each for each in super()._create_default_callbacks() if type(each).__name__ not in unused]
+
+    return LeanTrainer
 
 
 def _last_line(exc: Exception) -> str:

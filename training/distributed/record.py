@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -15,7 +16,7 @@ from common.files import atomic_write
 from training.checkpoint import Checkpoints
 from training.config import resolve_model
 from training.distributed.config import DistributedConfig, DistributedError, Strategy
-from training.distributed.corpus import Corpus, require_context
+from training.distributed.corpus import Corpus, require_sizes
 from training.distributed.state import weights_of
 from training.examples import ChatTokenizer
 from training.layout import load_model, model_folder, save_model
@@ -54,7 +55,7 @@ def start_of(settings: DistributedConfig) -> tuple[ChatTokenizer, Llama]:
         folder = model_folder(settings.start)
         tokenizer = ChatTokenizer(settings.tokenizer or folder)
         model = load_model(folder, settings.dropout)
-    require_context(settings, model.config.max_position_embeddings)
+    require_sizes(settings, tokenizer, model)
     return tokenizer, model
 
 
@@ -120,11 +121,13 @@ def describe(
     strategy: Strategy, settings: DistributedConfig, model: Llama, corpus: Corpus, device: str
 ) -> str:
     """One line before the work begins."""
-    batch = settings.batch
+    batch, cores = settings.batch, len(os.sched_getaffinity(0))
+    shared = device == "cpu" and "RAY_ADDRESS" not in os.environ and settings.workers > cores
     return (
         f"{strategy}: {model.parameter_count() / 1e6:.1f} M parameters, {corpus.rows:,} rows, "
         f"{batch.rows} x {batch.accumulate} x {batch.row_tokens} positions a step, {settings.workers} "
         f"workers on {device} ({'NCCL' if device == 'cuda' else 'gloo'}), {settings.threads} threads each"
+        + (f"; they share {cores} cores" if shared else "")
     )
 
 

@@ -13,7 +13,6 @@ from training.distributed.corpus import read_corpus, require_rows, total_steps
 from training.distributed.follow import follow
 from training.distributed.job import Job
 from training.distributed.launch import run_trainer
-from training.distributed.pipeline import cut_layers, require_shape
 from training.distributed.record import (
     begin,
     describe,
@@ -61,6 +60,8 @@ def _require_fit(strategy: Strategy, settings: DistributedConfig, model: Llama, 
     if strategy != "pipeline":
         require_rows(stream.rows_per_batch, settings, settings.data)
         return
+    from training.distributed.pipeline import cut_layers, require_shape
+
     require_shape(settings)
     cut_layers(model, settings.workers)
     if stream.rows_per_batch < settings.batch.rows:

@@ -6,6 +6,7 @@ last checkpoint that was reported.
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 import socket
@@ -74,6 +75,7 @@ def prepare(job: Job) -> Worker:
     settings = job.settings
     context = ray.train.get_context()
     torch.set_num_threads(settings.threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS refuses to be deterministic
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     device = ray.train.torch.get_device()
@@ -100,16 +102,14 @@ def prepare(job: Job) -> Worker:
 
 def build(job: Job, model: Llama, world: World) -> Strategy:
     """The strategy of that name around the model."""
-    from training.distributed.pipeline import Pipeline
-    from training.distributed.replicas import BucketedReplicas, Replicas
-    from training.distributed.sharded import Shards
-
-    dtype = hardware.choose_dtype(job.settings.precision)
-    buckets = job.settings.ddp.gradients == "buckets"
-    kinds: dict[str, Any] = {
-        "ddp": BucketedReplicas if buckets else Replicas, "fsdp": Shards, "pipeline": Pipeline,
+    kinds = {
+        "ddp": ("replicas", "BucketedReplicas" if job.settings.ddp.gradients == "buckets" else "Replicas"),
+        "fsdp": ("sharded", "Shards"), "pipeline": ("pipeline", "Pipeline"),
     }  # fmt: skip
-    strategy: Strategy = kinds[job.strategy](model, job.settings, dtype, world)
+    module, name = kinds[job.strategy]
+    # Only the one that is needed: torch's own parts for the others take 140 MB and a second.
+    kind = getattr(importlib.import_module(f"training.distributed.{module}"), name)
+    strategy: Strategy = kind(model, job.settings, hardware.choose_dtype(job.settings.precision), world)
     return strategy
 
 
