@@ -34,16 +34,27 @@ def answer(model: Path, inputs: Sequence[str], search: BeamSearch) -> Answered:
     return choose(inputs, n_best(model, inputs, search))
 
 
-def choose(inputs: Sequence[str], candidates: Sequence[Sequence[str]]) -> Answered:
-    """Of each input's candidates (best first) the first one with the fewest slot errors."""
+def choose(
+    inputs: Sequence[str], candidates: Sequence[Sequence[str]], references: Sequence[Sequence[str]] = ()
+) -> Answered:
+    """Of each input's candidates (best first) the first one with the fewest slot errors; with references of
+    each input, of those with the fewest slot errors the one that is closest to them (sentence BLEU)."""
     wanted = [parse_attributes(text) for text in inputs]
     matcher = SlotMatcher(wanted)
     texts, errors_first, errors = [], 0, 0
-    for slots, texts_of in zip(wanted, candidates, strict=True):
+    for i, (slots, texts_of) in enumerate(zip(wanted, candidates, strict=True)):
         counts = [len(matcher.errors(slots, text)) for text in texts_of]
-        chosen = min(range(len(counts)), key=lambda i: counts[i])
-        texts.append(texts_of[chosen])
+        passed = [text for text, count in zip(texts_of, counts, strict=True) if count == min(counts)]
+        texts.append(closest(passed, references[i]) if references else passed[0])
         errors_first += counts[0]
-        errors += counts[chosen]
+        errors += min(counts)
     first = [texts_of[0] for texts_of in candidates]
     return Answered(texts, first, errors_first, errors, sum(map(len, wanted)))
+
+
+def closest(texts: Sequence[str], references: Sequence[str]) -> str:
+    """The text with the highest sentence BLEU (lower-case, 13a) against all references."""
+    from sacrebleu.metrics import BLEU
+
+    bleu = BLEU(lowercase=True, effective_order=True)
+    return max(texts, key=lambda text: bleu.sentence_score(text, list(references)).score)

@@ -40,9 +40,11 @@ class BestConfig(StrictModel):
     sft: list[str]
     """Settings over sft.yaml."""
     beams: int = Field(ge=1)
-    """Width of the beam that teaches and that answers the test inputs."""
+    """Width of the beam that answers the test inputs."""
     teach: int = Field(ge=1)
-    """Training inputs that the beam answers to teach the greedy search."""
+    """Training inputs that a beam answers to teach the greedy search."""
+    teach_beams: int = Field(ge=1)
+    """Width of that beam; of its answers the closest to the references teaches."""
     polish: list[str]
     """Settings over sft.yaml for learning from those answers."""
     golden_prompts: int = Field(default=32, ge=1)
@@ -113,7 +115,7 @@ def _teaching(config: BestConfig) -> list[Stage]:
     taught = made.with_name(f"{config.name}-taught")
     command = python_command(
         "training headline teach", data=made, model=config.run / "sft" / "model", output=taught,
-        count=config.teach, beams=config.beams,
+        count=config.teach, beams=config.teach_beams,
     )  # fmt: skip
     return [
         Stage("teach", "answers by beam search", command, outputs=(taught / "card.json",),

@@ -150,6 +150,13 @@ def test_the_first_candidate_with_fewest_slot_errors_is_chosen() -> None:
     assert (made.errors_first, made.errors, made.slots) == (2, 0, 3)
 
 
+def test_with_references_the_closest_of_those_with_fewest_slot_errors_is_chosen() -> None:
+    candidates = [["Salt has Italian food.", "Salt is nice, I say.", "At Salt you get Italian food."]]
+    references = [("At Salt you eat Italian food.", "Salt is nice, I say.")]
+    made = choose(["name[Salt], food[Italian]"], candidates, references)
+    assert made.texts == ["At Salt you get Italian food."]
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A random model in the Hugging Face layout, and the data set of its tokenizer."""
