@@ -21,7 +21,7 @@ class LoraSettings(StrictModel):
 
     max_loras: PositiveInt = 1
     """Adapters that one batch may mix."""
-    max_lora_rank: Literal[1, 8, 16, 32, 64, 128, 256, 320, 512] = 16
+    max_lora_rank: Literal[1, 8, 16, 32, 64, 128, 256, 320, 512] = 64
     hot: bool = False
     """Let requests load and unload the bundle's adapters while the server serves (`--engine vllm`); for a
     server that only its operator reaches."""

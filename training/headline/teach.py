@@ -28,7 +28,7 @@ def chosen_inputs(groups: Sequence[Pairs], count: int, seed: int) -> list[Pairs]
 
 
 def teach(data: Path, model: Path, output: Path, count: int, seed: int, search: BeamSearch) -> str:
-    """Write the data set `output`: `count` training inputs of `data`, each with one beam answer of the model."""
+    """Write the data set `output`: `count` training inputs of `data`, each with one beam answer."""
     groups = chosen_inputs(read_pairs(data / "train.jsonl"), count, seed)
     prompts = [pairs.prompt for pairs in groups]
     made = choose(prompts, n_best(model, prompts, search), [pairs.texts for pairs in groups])
