@@ -62,12 +62,9 @@ def compare(
     from rich.console import Console
 
     from training.prompting.compare import compare as run
-    from training.prompting.compare import forget
     from training.prompting.settings import PromptsConfig
     from training.provenance import command_line
 
     paths = with_paths(overrides, task=task, data=data, output=output, **{"from": start})
     settings = PromptsConfig.from_yaml(config, paths)
-    if fresh:
-        forget(settings.output)
-    print(f"comparison  {run(settings, Console(), command_line())}")
+    print(f"comparison  {run(settings, Console(), command_line(), fresh=fresh)}")

@@ -16,6 +16,7 @@ from typing import get_args
 from rich.console import Console
 
 from common.files import atomic_write
+from common.jobs import only_one
 from common.stages import Stage, python_command, run_stages
 from evaluation.prompting.examples import Pools, read_pools
 from evaluation.prompting.job import HELD_OUT, PROMPT, REPORT
@@ -51,22 +52,28 @@ class Comparison:
     command: str
 
 
-def compare(config: PromptsConfig, console: Console, command: str = "") -> Path:
-    """Run what is not done yet and write the page; returns its path. Raises TriviumErrors of the arms."""
+def compare(config: PromptsConfig, console: Console, command: str = "", *, fresh: bool = False) -> Path:
+    """Run what is not done yet (`fresh`: everything) and write the page; returns its path.
+
+    Raises the TriviumErrors of the arms, and BusyError where the same comparison runs already.
+    """
     from training.prompting.page import write_page
 
     task, model = config.read_task(), model_folder(config.start)
     pools = read_pools(task)
     for method in config.methods:  # a budget that is too small is found out before the search
         steps_of(task, settings_of(task, method, config.start, _folder(config, method), config.training))
-    run_stages(_stages(config, model), config.output / "state.json", console)
+    with only_one(config.output / "lock"):
+        if fresh:
+            _forget(config.output)
+        run_stages(_stages(config, model), config.output / "state.json", console)
     made = _read(config, task, pools, command)
     _write_outcomes(config, task, pools, made, model)
     return write_page(made, config.output)
 
 
-def forget(output: Path) -> None:
-    """Forget an earlier comparison in `output`, answers and soft prompts included (`--fresh`)."""
+def _forget(output: Path) -> None:
+    """Forget an earlier comparison in `output`, answers and soft prompts included."""
     (output / "state.json").unlink(missing_ok=True)
     for name in (SEARCH, *(f"soft-{method}" for method in get_args(SoftMethod))):
         shutil.rmtree(output / name, ignore_errors=True)
