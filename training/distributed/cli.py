@@ -62,10 +62,11 @@ def compare(
     overrides: Overrides = None,
     data: Data = None,
     output: Annotated[Path | None, typer.Option(help="folder for runs, result.json, page")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="name of a run; repeat for more [all]")] = None,
 ) -> None:
     """Run a small suite of them all on the same batches and write a page; goes on after an interruption."""
     from training.distributed.compare import CompareConfig, compare_all
 
     settings = CompareConfig.from_yaml(config, with_paths(overrides, **{"base.data": data}, output=output))
-    for path in compare_all(settings):
+    for path in compare_all(settings.only(only) if only else settings):
         print(f"written: {path}")

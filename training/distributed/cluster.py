@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import psutil
 from training.distributed.config import DistributedError
 
 OBJECT_STORE_BYTES = 256 * 2**20
+_START_ATTEMPTS = 3
 WORKER_BYTES = 450 * 2**20
 """What Python, torch and Ray take in a worker's process before it has a model."""
 _ENVIRONMENT = {
@@ -23,8 +25,9 @@ _ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
     # Ray makes workers 15 steps nicer than itself: beside any other program they would starve.
     "RAY_worker_niceness": "0",
-    # A machine that is busy with other work starts Ray slowly, and giving up helps nobody.
-    "RAY_raylet_start_wait_time_s": "180",
+    # A machine that is busy with other work starts Ray slowly.
+    "RAY_agent_register_timeout_ms": "300000",
+    "RAY_raylet_start_wait_time_s": "60",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600",
     # Processes that a private cluster has no use for: workers started before anyone asks for them, the
     # watcher of nodes that a cloud takes back, the figures for a dashboard.
@@ -87,34 +90,53 @@ def _connect(address: str) -> None:
 def _start(workers: int, folder: str) -> None:
     import ray
 
-    try:
-        ray.init(
-            address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False,
-            logging_level="ERROR", object_store_memory=OBJECT_STORE_BYTES, _temp_dir=folder,
-            _node_ip_address="127.0.0.1",
-        )  # fmt: skip
-    except Exception as exc:
-        raise DistributedError(
-            f"Ray does not start ({_one_line(exc)}); it needs a writable TMPDIR with a short path and some "
-            f"{OBJECT_STORE_BYTES / 2**20:.0f} MiB of /dev/shm, and ports of 127.0.0.1"
-        ) from exc
+    for attempt in range(1, _START_ATTEMPTS + 1):
+        try:
+            ray.init(
+                address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False,
+                logging_level="ERROR", object_store_memory=OBJECT_STORE_BYTES, _temp_dir=folder,
+                _node_ip_address="127.0.0.1",
+            )  # fmt: skip
+            return
+        except OSError as exc:  # a folder or a port
+            raise _not_started(exc) from exc
+        except Exception as exc:
+            # Ray's node ends by itself when its agents take 15 seconds to start, which busy machines need.
+            if attempt == _START_ATTEMPTS:
+                raise _not_started(exc) from exc
+            print("Ray did not start in time; trying again", file=sys.stderr)
+            _end(folder)
+
+
+def _not_started(exc: Exception) -> DistributedError:
+    return DistributedError(
+        f"Ray does not start ({_one_line(exc)}); it needs a writable TMPDIR with a short path, some "
+        f"{OBJECT_STORE_BYTES / 2**20:.0f} MiB of /dev/shm, ports of 127.0.0.1, and CPUs with "
+        "time to spare"
+    )
 
 
 def _end(folder: str) -> None:
-    """Shut Ray down; a worker that outlives its cluster, as some do, is killed."""
+    """Shut Ray down; what outlives its cluster, as workers and agents of a lost node do, is killed."""
     import ray
 
-    processes = []
-    for child in psutil.Process().children():
-        with suppress(psutil.NoSuchProcess):
-            if folder in " ".join(child.cmdline()):
-                processes += [child, *child.children(recursive=True)]
     ray.shutdown()
-    _, alive = psutil.wait_procs(processes, timeout=3)
+    _, alive = psutil.wait_procs(_users_of(folder), timeout=3)
     for process in alive:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(alive, timeout=3)
+
+
+def _users_of(folder: str) -> list[psutil.Process]:
+    """Other processes with a file open in this folder, as all of Ray's have their logs."""
+    found, place = [], os.path.realpath(folder)
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            mine = process.pid == os.getpid()
+            if not mine and any(each.path.startswith(place) for each in process.open_files()):
+                found.append(process)
+    return found
 
 
 def _leave(number: int, _frame: object) -> None:

@@ -48,6 +48,13 @@ class CompareConfig(StrictModel):
             raise ValueError("two runs have the same name")
         return self
 
+    def only(self, names: list[str]) -> CompareConfig:
+        """These runs alone, and the first. Raises ConfigError for an unknown name."""
+        known = [run.name for run in self.runs]
+        if unknown := set(names) - set(known):
+            raise ConfigError(f"--only {sorted(unknown)[0]}: no such run; known: {', '.join(known)}")
+        return self.model_copy(update={"runs": [r for r in self.runs if r.name in {known[0], *names}]})
+
     def settings_of(self, run: Variant) -> DistributedConfig:
         """The whole settings of a run. Raises ConfigError naming it."""
         own = {"output": str(self.output / "runs" / run.name)}

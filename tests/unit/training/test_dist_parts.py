@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +17,15 @@ from common.errors import ConfigError
 from tests.fixtures.tiny_training import TINY, pairs, tiny_model, write_data, write_tokenizer
 from training.checkpoint import CheckpointError
 from training.distributed.async_worker import AsyncWorker, NumberedBatches
+from training.distributed.cluster import _users_of
 from training.distributed.config import DistributedConfig, DistributedError, identity_of
 from training.distributed.corpus import Corpus, read_corpus, require_rows
 from training.distributed.pipeline import cut_layers, formula_bubble, require_shape
 from training.distributed.record import begin, start_of
 from training.distributed.server import ParameterServer
-from training.distributed.state import load_named_state, named_state, weights_of
+from training.distributed.state import flat_layout, load_named_state, named_state, weights_of
 from training.distributed.train import train
+from training.loop import next_token_loss
 from training.model import Llama
 from training.optim import FlatAdamW, OptimizerConfig
 from training.packing import BatchStream
@@ -136,6 +141,42 @@ async def test_staleness_is_counted_and_every_batch_is_used_once(data: Path, tmp
     assert sorted(summary["snapshots"]) == [4, 8]
 
 
+async def test_a_stale_gradient_is_that_of_old_weights_in_the_update_of_the_newest(
+    data: Path, tmp_path: Path
+) -> None:
+    """Two workers in turn are AdamW, here torch's own, with gradients that are one update old."""
+    config = settings(data, tmp_path, workers=2)
+    server, workers = server_of(config)
+    tasks: list[Any] = [await server.exchange(rank, None) for rank in range(2)]
+    for push in range(8):
+        tasks[push % 2] = await server.exchange(push % 2, workers[push % 2]._gradient(tasks[push % 2]))
+    weights = (await server.finish())["snapshots"][8]
+
+    corpus, model = corpus_of(config)
+    # FlatAdamW's order; it decays matrices alone.
+    named = dict(model.named_parameters())
+    ordered = [named[name] for name, _ in flat_layout(model)]
+    kinds = [[p for p in ordered if p.dim() > 1], [p for p in ordered if p.dim() <= 1]]
+    decays = (config.optimizer.weight_decay, 0.0)
+    groups = [{"params": ps, "weight_decay": decay} for ps, decay in zip(kinds, decays, strict=True)]
+    adamw = torch.optim.AdamW(groups, betas=config.optimizer.betas, eps=config.optimizer.eps)
+    old, batches = copy.deepcopy(model), NumberedBatches(corpus, config)
+    for step in range(8):
+        old.zero_grad()
+        (batch,) = batches.batches(step)
+        (next_token_loss(old, batch) / batch.target_tokens).backward()  # type: ignore[no-untyped-call]
+        gradients = [p.grad.clone() for p in old.parameters() if p.grad is not None]
+        old.load_state_dict(model.state_dict())  # what the next worker pulls, before this update
+        for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+            parameter.grad = gradient
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.clip_norm)
+        for group in adamw.param_groups:
+            group["lr"] = config.optimizer.rate_at(step, 8)
+        adamw.step()
+    expected = torch.cat([p.detach().flatten() for p in ordered])
+    torch.testing.assert_close(torch.from_numpy(weights), expected, atol=1e-4, rtol=0)
+
+
 async def test_a_bound_makes_the_fast_worker_wait_and_a_lost_one_lets_it_go(
     data: Path, tmp_path: Path
 ) -> None:
@@ -229,3 +270,16 @@ def test_bad_input_is_refused_before_ray_starts(data: Path, tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="beyond the model's context of 128"):
         train("async", settings(data, tmp_path, batch={"row_tokens": 256, "rows": 2}))
     require_rows(5, settings(data, tmp_path, workers=5), data)
+
+
+def test_a_process_that_outlives_its_cluster_is_known_by_its_log(tmp_path: Path) -> None:
+    program = "import sys, time; log = open(sys.argv[1], 'w'); print('ready', flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", program, str(tmp_path / "worker.log")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            process.stdout.readline()
+            assert [found.pid for found in _users_of(str(tmp_path))] == [process.pid]
+        finally:
+            process.kill()
+    assert _users_of(str(tmp_path)) == []
