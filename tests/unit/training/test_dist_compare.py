@@ -30,8 +30,13 @@ def compared(strategy: Any, workers: int, seed: int = 1, shift: float = 0.0, **m
     return Compared(variant, seed, seed != 1, result, metrics)
 
 
-STALE = {"staleness": {"mean": 0.9, "max": 2, "histogram": {"0": 1, "1": 7, "2": 2}}}
-BUBBLE = {"bubble_share": 0.4, "bubble_formula": 0.2, "bubble_imbalanced": 0.3, "micro_batches": 4}
+STALE: dict[str, Any] = {"staleness": {"mean": 0.9, "max": 2, "histogram": {"0": 1, "1": 7, "2": 2}}}
+BUBBLE: dict[str, Any] = {
+    "bubble_share": 0.4,
+    "bubble_formula": 0.2,
+    "bubble_imbalanced": 0.3,
+    "micro_batches": 4,
+}
 RUNS = [
     compared("ddp", 1), compared("ddp", 1, seed=2, shift=0.02), compared("ddp", 2, shift=1e-5),
     compared("pipeline", 2, shift=-2e-5, **BUBBLE), compared("async", 2, shift=0.3, **STALE),
