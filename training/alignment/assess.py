@@ -123,6 +123,27 @@ def assess(
     )  # fmt: skip
 
 
+def assess_greedy(
+    policy: Llama, start: Start, dev: Sequence[TaskInput], config: JudgeConfig, seed: int
+) -> dict[str, Any]:
+    """Win rates and quality of greedy answers alone, in the form of `Assessment.report`; a third of the time.
+
+    Raises AlignmentError where the inputs allow no verdict.
+    """
+    room = min(config.max_new_tokens, start.model.config.max_position_embeddings // 2)
+    sampling = SamplingConfig(max_new_tokens=room)
+    inputs, prompts = that_fit(dev[: config.inputs], start, room, "held-out inputs")
+    judge = Judge(inputs, config.tie_chrf)
+    before, after = (_greedy(model, start, prompts, sampling) for model in (start.model, policy))
+    rates = win_rates(judge, after, before, config.resamples, seed)
+    return {
+        "decoding": "greedy",
+        "win_rates_greedy": {name: rate.model_dump() for name, rate in rates.items()},
+        "figures": [figure.model_dump() for figure in _figures(inputs, after)],
+        "figures_start": [figure.model_dump() for figure in _figures(inputs, before)],
+    }
+
+
 def kl_to_reference(
     policy: Llama, reference: Llama, prompts: Sequence[Tokens], answers: Sequence[Answer]
 ) -> list[float]:

@@ -134,9 +134,10 @@ def judge_command(
     data: Annotated[Path, typer.Option(help="folder of a prepared data set")],
     inputs: Annotated[int | None, typer.Option(min=2, help="dev inputs; all by default")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 1,
+    greedy: Annotated[bool, typer.Option(help="greedy answers alone: no samples, no KL")] = False,
 ) -> None:
     """Win rates of one model over another on dev inputs, with intervals, and the KL between them."""
-    from training.alignment.assess import assess
+    from training.alignment.assess import assess, assess_greedy
     from training.alignment.config import JudgeConfig
     from training.alignment.tasks import dev_inputs, load_start
     from training.hardware import choose_device, set_threads
@@ -145,8 +146,12 @@ def judge_command(
     start, challenger = load_start(against), load_start(policy)
     start.model.to(choose_device())
     challenger.model.to(choose_device())
-    found = assess(challenger.model, start, dev_inputs(data), JudgeConfig(inputs=inputs), None, seed)
-    print(json.dumps(found.report(), indent=2))
+    asked, settings = dev_inputs(data), JudgeConfig(inputs=inputs)
+    if greedy:
+        report = assess_greedy(challenger.model, start, asked, settings, seed)
+    else:
+        report = assess(challenger.model, start, asked, settings, None, seed).report()
+    print(json.dumps(report, indent=2))
 
 
 @align.command("curve")

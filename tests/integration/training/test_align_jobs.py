@@ -23,10 +23,11 @@ from tests.fixtures.tiny_training import (
 )
 from training.__main__ import main
 from training.alignment import preference, reward_job, rlhf, runs
+from training.alignment.assess import assess_greedy
 from training.alignment.config import PreferenceConfig, RewardModelConfig, RlhfConfig
 from training.alignment.errors import AlignmentDiverged, AlignmentError
 from training.alignment.reward_model import load_reward_model
-from training.alignment.tasks import REWARD_HEAD
+from training.alignment.tasks import REWARD_HEAD, dev_inputs, load_start
 from training.checkpoint import CheckpointError
 from training.config import SftConfig
 from training.curriculum.records import read_records
@@ -98,6 +99,9 @@ def test_dpo_learns_its_pairs_and_writes_what_the_comparison_reads(work: Path) -
     assert record.answers().keys() == asked  # so that the comparison can test it in pairs
     assert AutoModelForCausalLM.from_pretrained(work / "dpo/model").config.vocab_size == 320
     assert json.loads((work / "dpo/pairs/report.json").read_text())["pairs"]["dev"] > 0
+    judge, policy = preference_settings(work, "dpo").judge, load_start(work / "dpo").model
+    quick = assess_greedy(policy, load_start(work / "sft"), dev_inputs(work / "data"), judge, 1)
+    assert quick["win_rates_greedy"] == result["win_rates_greedy"]
     again = preference.align_preference(preference_settings(work, "dpo"))
     assert again["finished_at"] == result["finished_at"]  # nothing is done twice
 
