@@ -1,11 +1,14 @@
-"""Distributed jobs on a real Ray cluster: to their end, on the same curve."""
+"""Distributed jobs on a real Ray cluster: to their end, on the same curve, though workers are killed."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +65,28 @@ def curve(output: Path) -> list[float]:
     return [line["loss"] for line in lines] + [line["dev_loss"] for line in lines if "dev_loss" in line]
 
 
+class Killer(threading.Thread):
+    """Ends the process that `workers.jsonl` names last with SIGKILL, once so many steps are done."""
+
+    def __init__(self, output: Path, after: int) -> None:
+        super().__init__(daemon=True)
+        self.output, self.after = output, after
+        self.pid: int | None = None
+
+    def run(self) -> None:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            metrics = self.output / "metrics.jsonl"
+            if metrics.exists() and metrics.read_text().count("\n") >= self.after:
+                workers = [
+                    w for line in records(self.output / "workers.jsonl") for w in line.get("workers", [])
+                ]
+                self.pid = int(workers[-1]["pid"])
+                os.kill(self.pid, signal.SIGKILL)
+                return
+            time.sleep(0.005)
+
+
 @pytest.fixture(scope="module")
 def undisturbed(
     data: Path, ray_of_two: None, tmp_path_factory: pytest.TempPathFactory
@@ -91,6 +116,35 @@ def test_the_curve_is_that_of_replicas(
     assert curve(tmp_path) == pytest.approx(curve(undisturbed[0]), abs=TOLERANCE)
     for key in ("steps", "rows", "tokens", "target_tokens", "padding_share"):
         assert result[key] == undisturbed[1][key], key
+
+
+def test_a_killed_worker_costs_the_steps_since_the_last_checkpoint_and_nothing_else(
+    data: Path, undisturbed: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    killer = Killer(tmp_path, after=EVERY + 5)
+    killer.start()
+    result = train("ddp", settings(data, tmp_path))
+    assert killer.pid, "the run ended before a worker was killed"
+    first, again = result["attempts"]
+    assert first == 0
+    assert again % EVERY == 0
+    assert EVERY <= again < STEPS
+    assert curve(tmp_path) == pytest.approx(curve(undisturbed[0]), abs=TOLERANCE)
+
+
+def test_asynchronous_workers_use_every_batch_once_though_one_is_killed(
+    data: Path, undisturbed: tuple[Path, dict[str, Any]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    killer = Killer(tmp_path, after=EVERY)
+    killer.start()
+    result = train("async", settings(data, tmp_path))
+    lines = records(tmp_path / "metrics.jsonl")
+    assert killer.pid, "the run ended before a worker was killed"
+    assert sorted(line["batch"] for line in lines) == list(range(STEPS))
+    assert "was lost; another takes its place" in capfd.readouterr().err
+    assert sum(result["staleness"]["histogram"].values()) == STEPS
+    assert result["tokens"] == undisturbed[1]["tokens"]
+    assert result["dev_loss"] < 0.5 * lines[0]["loss"]
 
 
 def test_ray_that_does_not_start_is_one_line(data: Path, tmp_path: Path) -> None:
