@@ -126,7 +126,7 @@ def assess(
 def assess_greedy(
     policy: Llama, start: Start, dev: Sequence[TaskInput], config: JudgeConfig, seed: int
 ) -> dict[str, Any]:
-    """Win rates and quality of greedy answers alone, in the form of `Assessment.report`; a third of the time.
+    """Win rates and quality of greedy answers alone, in the form of `Assessment.report`.
 
     Raises AlignmentError where the inputs allow no verdict.
     """
