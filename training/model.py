@@ -54,6 +54,10 @@ QUERY_PARTS = 2
 """Attention over a whole row takes the queries in so many parts (2: 3 % faster than 1; more gain nothing)."""
 
 
+SEEN_SHARE = (QUERY_PARTS + 1) / (2 * QUERY_PARTS)
+"""Share of all scores of a row that is computed then."""
+
+
 class RMSNorm(nn.Module):
     """Scale each vector to unit root mean square, in float32 whatever the dtype of the input."""
 

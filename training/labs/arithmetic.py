@@ -1,15 +1,16 @@
 """Parameters and FLOPs of `training/model.py`, part by part.
 
 A matrix product with W weights costs 2 W FLOPs per token forward and 4 W backward (Kaplan et al. 2020, arXiv
-2001.08361, section 2.1). Attention's two products see all T positions of a row (our CPU kernel multiplies the
-masked half too): 2 x 2 T H per token. Norms, softmax and rotation are left out: below 2 % of a layer.
+2001.08361, section 2.1). Attention's two products see a share s of the T positions of a row (our CPU kernel
+leaves half of the masked ones out): 2 x 2 s T H per token. Norms, softmax and rotation are left out: below 2 %
+of a layer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.model import ModelConfig
+from training.model import SEEN_SHARE, ModelConfig
 
 BACKWARD = 2
 """FLOPs of a backward pass against the forward pass: gradients of inputs and of weights."""
@@ -38,7 +39,7 @@ def parts(config: ModelConfig, vocabulary: int, row_tokens: int) -> list[Part]:
     return [
         Part("embedding", vocabulary * hidden, 0.0),
         matrix("query, key, value", hidden * heads * config.head_dim, layers),
-        Part("attention scores and mix", 0, 4.0 * row_tokens * hidden, layers),
+        Part("attention scores and mix", 0, 4.0 * SEEN_SHARE * row_tokens * hidden, layers),
         matrix("attention output", hidden * hidden, layers),
         matrix("gate and up", 2 * hidden * wide, layers),
         matrix("down", wide * hidden, layers),

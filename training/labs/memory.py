@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from training.labs.arithmetic import parameter_count
 from training.loss import ROUNDING, SLICE_POSITIONS
-from training.model import ModelConfig
+from training.model import QUERY_PARTS, SEEN_SHARE, ModelConfig
 
 WIDE = 4
 """Bytes of float32."""
@@ -107,10 +107,11 @@ def layer_activations(shape: Shape) -> int:
     """Bytes that one layer keeps: inputs of its products, the two norms, probabilities, gate."""
     config, size = shape.config, shape.bytes_per_number
     hidden, wide = config.hidden_size, config.intermediate_size
-    # Queries, keys and values are copied into the layout of the batched product (one copy a query head).
-    narrow = 3 * hidden + hidden  # and the mixed values, input of the output product
+    # Queries, keys and values are copied into the layout of the batched products (one copy a query head); of
+    # keys and values every part of the queries has its own.
+    narrow = hidden + round(2 * hidden * QUERY_PARTS * SEEN_SHARE) + hidden  # the last: the mixed values
     narrow += 4 * wide  # gate and up, silu(gate), and its product with up
-    narrow += config.num_attention_heads * shape.row_tokens  # probabilities
+    narrow += round(config.num_attention_heads * shape.row_tokens * SEEN_SHARE)  # probabilities
     narrow += 2 * hidden if shape.dropout else 0  # masks
     return shape.positions * (narrow * size + 2 * _norm_bytes(shape))
 
@@ -143,7 +144,7 @@ def _backward(shape: Shape, layer: int, *, last: bool) -> int:
     """Transient bytes in the backward pass of one layer, and the weight gradients that are there by then."""
     config, size, positions = shape.config, shape.bytes_per_number, shape.positions
     hidden, wide = config.hidden_size, config.intermediate_size
-    probabilities = config.num_attention_heads * shape.row_tokens
+    probabilities = config.num_attention_heads * shape.row_tokens // QUERY_PARTS  # of one part
     # In the feed-forward part three gradients as wide as the gate exist while one kept array is gone.
     feed_forward = 2 * wide + 2 * hidden
     # In attention two more arrays of scores, when what the feed-forward part kept is gone.
