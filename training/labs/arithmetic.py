@@ -2,8 +2,8 @@
 
 A matrix product with W weights costs 2 W FLOPs per token forward and 4 W backward (Kaplan et al. 2020, arXiv
 2001.08361, section 2.1). Attention's two products see a share s of the T positions of a row (our CPU kernel
-leaves half of the masked ones out): 2 x 2 s T H per token. Norms, softmax and rotation are left out: below 2 %
-of a layer.
+leaves half of the masked ones out): 2 x 2 s T H per token. Norms, softmax and rotation are left out: below
+2 % of a layer.
 """
 
 from __future__ import annotations
