@@ -17,6 +17,9 @@ SOFT = ("prompt", "prefix", "ptuning")
 SOFT_AT_EQUAL_BUDGET = tuple(f"soft-{key}" for key in SOFT)
 """The same, held to the budget of a prompt search (`python -m training prompts compare`)."""
 
+_NAMED = 3
+"""As good as the best: so many are named."""
+
 
 @dataclass(frozen=True, slots=True)
 class Advice:
@@ -70,7 +73,9 @@ class Advisor:
         first, rest = ranking.order[0], [key for key in ranking.best if key != ranking.order[0]]
         answer = self._name(first)
         if rest:
-            answer += f", not to be told from {self._names(rest)}"
+            # All are marked in the table; a card that names a dozen says nothing.
+            names = self._names(rest) if len(rest) <= _NAMED else f"{len(rest)} others"
+            answer += f", not to be told from {names}"
         return Advice(need, question, answer, self._figure(metric, first))
 
     def _thrift(self, need: str, question: str, key: str) -> Advice:
