@@ -44,10 +44,11 @@ def choose(
     texts, errors_first, errors = [], 0, 0
     for i, (slots, texts_of) in enumerate(zip(wanted, candidates, strict=True)):
         counts = [len(matcher.errors(slots, text)) for text in texts_of]
-        passed = [text for text, count in zip(texts_of, counts, strict=True) if count == min(counts)]
+        fewest = min(counts)
+        passed = [text for text, count in zip(texts_of, counts, strict=True) if count == fewest]
         texts.append(closest(passed, references[i]) if references else passed[0])
         errors_first += counts[0]
-        errors += min(counts)
+        errors += fewest
     first = [texts_of[0] for texts_of in candidates]
     return Answered(texts, first, errors_first, errors, sum(map(len, wanted)))
 

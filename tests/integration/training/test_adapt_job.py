@@ -17,18 +17,14 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from tests.fixtures.tiny_training import (
-    TINY,
     pairs,
-    tiny_model,
     write_data,
+    write_home,
     write_references,
-    write_tokenizer,
 )
 from training.__main__ import main
 from training.adapters.job import adapt
 from training.adapters.settings import AdaptConfig
-from training.examples import ChatTokenizer
-from training.layout import save_model
 from training.outcome import Outcome
 
 pytestmark = [
@@ -42,11 +38,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`data/` with dev references, and the tiny random model `base/`."""
-    folder = tmp_path_factory.mktemp("adapt")
-    data = write_references(write_data(folder / "data", pairs()))
-    tokenizer = ChatTokenizer(write_tokenizer(data, folder / "tokenizer"))
-    save_model(folder / "base", tiny_model().state_dict(), TINY, tokenizer.folder, tokenizer.special)
-    return folder
+    return write_home(tmp_path_factory.mktemp("adapt"))
 
 
 def settings(home: Path, output: Path, method: str, **changes: Any) -> dict[str, Any]:

@@ -11,11 +11,8 @@ import pytest
 
 from tests.fixtures.tiny_training import (
     TINY,
-    pairs,
     tiny_model,
-    write_data,
-    write_references,
-    write_tokenizer,
+    write_home,
 )
 from training.__main__ import main
 from training.distillation.job import distil
@@ -33,11 +30,7 @@ STUDENT = TINY.model_copy(update={"hidden_size": 16, "intermediate_size": 32, "n
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`data/` with dev references, and the tiny random model `base/`."""
-    folder = tmp_path_factory.mktemp("distil")
-    data = write_references(write_data(folder / "data", pairs()))
-    tokenizer = ChatTokenizer(write_tokenizer(data, folder / "tokenizer"))
-    save_model(folder / "base", tiny_model().state_dict(), TINY, tokenizer.folder, tokenizer.special)
-    return folder
+    return write_home(tmp_path_factory.mktemp("distil"))
 
 
 def settings(home: Path, output: Path, **changes: Any) -> dict[str, Any]:
