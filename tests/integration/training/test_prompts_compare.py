@@ -10,16 +10,10 @@ import pytest
 
 from tests.fixtures.tiny_training import (
     TINY,
-    pairs,
-    tiny_model,
-    write_data,
-    write_references,
-    write_tokenizer,
+    write_home,
 )
 from training.__main__ import main
 from training.curriculum.records import read_records
-from training.examples import ChatTokenizer
-from training.layout import save_model
 from training.outcome import Outcome
 
 pytestmark = pytest.mark.integration
@@ -50,9 +44,7 @@ def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 def test_written_and_learnt_prompts_end_in_one_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    data = write_references(write_data(tmp_path / "data", pairs()))
-    tokenizer = ChatTokenizer(write_tokenizer(data, tmp_path / "tokenizer"))
-    save_model(tmp_path / "base", tiny_model().state_dict(), TINY, tokenizer.folder, tokenizer.special)
+    data = write_home(tmp_path) / "data"
     (tmp_path / "task.yaml").write_text(TASK)
     output = tmp_path / "prompts"
     small = '["batch.rows=2", "batch.row_tokens=96", "adapter.virtual_tokens=4", "threads=1"]'
