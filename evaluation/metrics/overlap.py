@@ -1,6 +1,7 @@
 """BLEU and chrF by sacrebleu, ROUGE-1/2 by rouge-score.
 
 BLEU: Papineni et al. (2002), with the signature of Post (2018), A Call for Clarity in Reporting BLEU Scores.
+Sentence BLEU: orders beyond the text's length are left out ("effective order"), see Chen and Cherry (2014).
 chrF: Popović (2015), chrF: character n-gram F-score for automatic MT evaluation.
 ROUGE: Lin (2004), ROUGE: A Package for Automatic Evaluation of Summaries.
 """
@@ -18,6 +19,7 @@ from evaluation.bootstrap import FloatArray, Measure, mean_of
 
 Groups = Sequence[Sequence[str]]
 """References: for each input, its one or more reference texts."""
+_SENTENCE_BLEU = BLEU(lowercase=True, tokenize="13a", effective_order=True)
 
 
 def reference_streams(references: Groups) -> list[list[str | None]]:
@@ -32,6 +34,13 @@ def bleu(hypotheses: Sequence[str], references: Groups) -> tuple[Measure, str]:
         metric, hypotheses, references, "bleu", "BLEU", "sacrebleu, 13a tokens, lower-cased, all references"
     )
     return measure, str(metric.get_signature())
+
+
+def sentence_bleu(hypothesis: str, references: Sequence[str]) -> float:
+    """BLEU of one text in points, 0 to 100, against all its references (at least one): lower-cased, 13a
+    tokens, effective order."""
+    score: float = _SENTENCE_BLEU.sentence_score(hypothesis, references).score
+    return score
 
 
 def chrf(hypotheses: Sequence[str], references: Groups) -> tuple[Measure, str]:

@@ -3,8 +3,7 @@
     reward = (w_slots * max(0, 1 - errors / slots) + w_bleu * BLEU / 100) / (w_slots + w_bleu)
 
 in [0, 1]; a part that an input does not allow (no attribute list, no references) is left out of both sums. An
-answer that never ended gets 0. Slot errors: evaluation/slots. Sentence BLEU: sacrebleu, 13a tokens, lower
-case, effective order (Chen and Cherry 2014's problem of short texts), against all references.
+answer that never ended gets 0. Slot errors: evaluation/slots. Sentence BLEU: evaluation/metrics/overlap.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sacrebleu.metrics import BLEU
-
+from evaluation.metrics.overlap import sentence_bleu
 from evaluation.slots.attributes import parse_attributes
 from evaluation.slots.matcher import SlotMatcher
 from training.alignment.config import RewardConfig
@@ -46,7 +44,6 @@ class VerifiableReward:
         self._inputs = inputs
         self._attributes = [parse_attributes(item.text) for item in inputs]
         self._matcher = SlotMatcher([attributes for attributes in self._attributes if attributes])
-        self._bleu = BLEU(lowercase=True, tokenize="13a", effective_order=True)
         self.score = lru_cache(maxsize=50_000)(self._score)
         if not any(self._weights(index) for index in range(len(inputs))):
             raise AlignmentError(
@@ -66,7 +63,7 @@ class VerifiableReward:
     def _score(self, index: int, answer: str) -> Score:
         attributes, references = self._attributes[index], self._inputs[index].references
         errors = len(self._matcher.errors(attributes, answer)) if attributes else None
-        bleu = self._bleu.sentence_score(answer, references).score / 100 if references else None
+        bleu = sentence_bleu(answer, references) / 100 if references else None
         slots, overlap = self._weights(index) or (0.0, 0.0)
         total = 0.0
         if slots and errors is not None:

@@ -55,7 +55,6 @@ def choose(
 
 def closest(texts: Sequence[str], references: Sequence[str]) -> str:
     """The text with the highest sentence BLEU (lower-case, 13a) against all references."""
-    from sacrebleu.metrics import BLEU
+    from evaluation.metrics.overlap import sentence_bleu
 
-    bleu = BLEU(lowercase=True, effective_order=True)
-    return max(texts, key=lambda text: bleu.sentence_score(text, list(references)).score)
+    return max(texts, key=lambda text: sentence_bleu(text, references))

@@ -52,6 +52,13 @@ def test_bleu_of_a_resample_is_bleu_of_the_repeated_texts() -> None:
     assert by_rows == pytest.approx(again.value, abs=1e-9)
 
 
+def test_sentence_bleu_by_hand() -> None:
+    """Two words: all unigrams and the bigram match, longer orders count only where the text has them."""
+    assert overlap.sentence_bleu("Cheap pub", ["a river", "the cheap pub"]) == pytest.approx(100)
+    halves = overlap.sentence_bleu("a pub by a river", ["a pub by a mill"])
+    assert halves == pytest.approx(100 * (4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** 0.25)
+
+
 def test_nist_by_hand() -> None:
     """References "a b" and "a c": 4 words; info(a) = log2(4/2) = 1, info(b) = 2, info(a b) = log2(2/1) = 1.
 
