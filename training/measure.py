@@ -42,16 +42,21 @@ def measure(
     answer: Callable[[Sequence[str]], list[str]] | None = None,
     *,
     adapter: Path | None = None,
+    data: Path | None = None,
     inputs: int | None = None,
     details: dict[str, float | str] | None = None,
 ) -> Outcome:
-    """Answer the first `inputs` dev inputs (by default all), score the answers, write the outcome.
+    """Answer the first `inputs` dev inputs (by default all) of `data` (by default the set that the run learnt
+    from), score the answers, write the outcome.
 
     `answer` takes inputs and gives one answer each; without it `run/model` answers greedily. Raises
     OutcomeError where the run did not finish.
     """
     result, identity = _records(run)
-    data = Path(identity["data"])
+    learnt_from = Path(identity["data"])
+    data, details = data or learnt_from, dict(details or {})
+    if data != learnt_from:
+        details["learnt from"] = str(learnt_from)
     wanted = dev_set(data, inputs)
     questions = wanted.inputs or []
     answers = (answer or whole_model(run / "model"))(questions)
@@ -65,7 +70,7 @@ def measure(
         trainable_parameters=int(result.get("trainable_parameters", parameters)),
         train_seconds=result["wall_seconds"], peak_rss_bytes=result["peak_rss_bytes"],
         artifact_bytes=_size(adapter or run / "model"), tokens=result["tokens"],
-        figures=figures_of(answers, wanted), details=details or {}, command=result.get("command", "unknown"),
+        figures=figures_of(answers, wanted), details=details, command=result.get("command", "unknown"),
     )  # fmt: skip
     outcome.write(run)
     return outcome

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common.stages import OptionValue, Stage, python_command
 from training.curriculum.catalogue import CATALOGUE, PAIRS, REWARD, Recipe
-from training.curriculum.suite import SuiteConfig
+from training.curriculum.suite import DataJob, SuiteConfig
 from training.outcome import NAME as OUTCOME
 
 _CONFIGS = Path(__file__).parents[1] / "configs"
@@ -36,21 +36,27 @@ class _Plan:
     config: SuiteConfig
 
     def data(self) -> list[Stage]:
-        """Data set and tokenizer."""
-        job, tokenizer = self.config.data, self.config.runs / "tokenizer"
-        return [
-            Stage(
-                "data", "data", python_command("training data", config=job.config, set=job.set),
-                outputs=(job.folder / "card.json",), inputs=(job.config,), rooms=("training/data",), after=(),
-            ),
-            Stage(
-                "tokenizer", "tokenizer",
-                python_command(
-                    "training tokenizer", data=job.folder, output=tokenizer, vocab_size=self.config.vocabulary
-                ),
-                outputs=(tokenizer / "tokenizer.json",), after=("data",),
-            ),
-        ]  # fmt: skip
+        """Data sets and tokenizer. The tokenizer belongs to the base model: it is made of what that learns
+        from."""
+        base, tokenizer = self._base_data(), self.config.runs / "tokenizer"
+        made = [self._data_set("data", self.config.data)]
+        if base is not self.config.data:
+            made.append(self._data_set("base data", base))
+        command = python_command(
+            "training tokenizer", data=base.folder, output=tokenizer, vocab_size=self.config.vocabulary
+        )
+        outputs = (tokenizer / "tokenizer.json",)
+        return [*made, Stage("tokenizer", "tokenizer", command, outputs, after=(made[-1].name,))]
+
+    def _base_data(self) -> DataJob:
+        return self.config.base_data or self.config.data
+
+    @staticmethod
+    def _data_set(name: str, job: DataJob) -> Stage:
+        return Stage(
+            name, name, python_command("training data", config=job.config, set=job.set),
+            outputs=(job.folder / "card.json",), inputs=(job.config,), rooms=("training/data",), after=(),
+        )  # fmt: skip
 
     def pairs(self) -> Stage:
         """Preference pairs, made once for all that learn from them."""
@@ -67,7 +73,8 @@ class _Plan:
     def trained(self, key: str, recipe: Recipe, settings: list[str], seed: int) -> list[Stage]:
         """One technique with one seed: its training, and its outcome where the job does not write it."""
         run, file = self.folder(key, seed), _CONFIGS / f"{recipe.config}.yaml"
-        options: dict[str, OptionValue] = {"config": file, "data": self.config.data.folder, "output": run}
+        data = self._base_data() if recipe.origin == "tokenizer" else self.config.data
+        options: dict[str, OptionValue] = {"config": file, "data": data.folder, "output": run}
         options |= dict(recipe.options)
         origin, after = self._origin(recipe, seed)
         chosen = [f"seed={seed}", *recipe.settings, *self.config.every, *settings]
@@ -103,6 +110,9 @@ class _Plan:
         if recipe.row is None:
             return []
         label, family = recipe.row
-        command = python_command("training outcome", run=run, technique=key, label=label, family=family)
+        command = python_command(
+            "training outcome", run=run, technique=key, label=label, family=family,
+            data=self.config.data.folder,
+        )  # fmt: skip
         name = f"outcome of {key} {seed}"
         return [Stage(name, name, command, (run / OUTCOME,), after=(f"{key} {seed}",))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -12,16 +13,24 @@ from common.stages import State, run_stages
 from training.curriculum.plan import stages
 from training.curriculum.suite import SuiteConfig
 
+_CONFIGS = Path(__file__).parents[1] / "configs"
+_BUILT_IN_BASE = {
+    "config": str(_CONFIGS / "data-demo.yaml"),
+    "set": ["name=curriculum-base", "seed=2", "generator.pairs=12000"],
+}
+"""What the base model learns from where the task is a person's own: the whole built-in corpus."""
+
 
 def own_data(data: Path | None) -> list[str]:
-    """What changes where a person brings data: its source, and names that keep its outputs apart.
+    """What changes where a person brings data: its source, names that keep its outputs apart, and a
+    base model that has not seen it.
 
     Raises ConfigError where the path is not there.
     """
     if data is None:
         return []
     name, data_set = jobs.own_data(data)
-    return [data_set, f"runs=runs/train-all-{name}"]
+    return [data_set, f"runs=runs/train-all-{name}", "base_data=" + json.dumps(_BUILT_IN_BASE)]
 
 
 def run_suite(config: SuiteConfig, console: Console) -> State:

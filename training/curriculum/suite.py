@@ -55,6 +55,9 @@ class SuiteConfig(StrictModel):
     """Folder of all runs and of the suite's state."""
     report: Path
     data: DataJob
+    """The task that all techniques learn, and on which all are measured."""
+    base_data: DataJob | None = None
+    """What the tokenizer and the pretrained model have seen; null gives them the task's own texts."""
     vocabulary: int = Field(ge=300)
     seeds: int = Field(default=1, ge=1, le=20)
     """The techniques of `headline` are run with seeds 1 to this, all others with 1."""
@@ -67,6 +70,15 @@ class SuiteConfig(StrictModel):
     """Settings that every training command gets, for example precision."""
     techniques: list[TechniqueConfig]
     """In the order in which they run, after pretraining and full fine-tuning."""
+
+    @model_validator(mode="after")
+    def _base_has_its_own_folder(self) -> Self:
+        if self.base_data and self.base_data.folder == self.data.folder:
+            raise ValueError(
+                f"data and base_data both go to {self.data.folder}; give base_data another name=…, or null "
+                "to pretrain on the task itself"
+            )
+        return self
 
     @model_validator(mode="after")
     def _techniques_fit(self) -> Self:

@@ -10,9 +10,11 @@ import pytest
 import typer
 
 from common.errors import ConfigError
+from common.stages import Stage
 from training.__main__ import app
 from training.curriculum.catalogue import CATALOGUE
 from training.curriculum.plan import stages
+from training.curriculum.run import own_data
 from training.curriculum.suite import SuiteConfig
 
 pytestmark = pytest.mark.unit
@@ -42,6 +44,36 @@ def test_headline_techniques_are_repeated_with_other_seeds_from_their_own_start(
     assert "prompt 2" not in by_name
     assert "runs/train-all/full/seed-3" in by_name["dpo 3"].command
     assert by_name["dpo 3"].after == ("full 3", "pairs")
+
+
+def option(stage: Stage, name: str) -> str:
+    return stage.command[stage.command.index(name) + 1]
+
+
+def test_tokenizer_and_base_model_come_from_the_base_data_and_all_are_measured_on_the_task() -> None:
+    by_name = {stage.name: stage for stage in stages(config())}
+    base = "data/curriculum-base-tasks"
+    assert option(by_name["tokenizer"], "--data") == option(by_name["base 1"], "--data") == base
+    for name in ("outcome of base 1", "full 1", "lora 1", "distil-none 1", "pairs"):
+        assert option(by_name[name], "--data") == "data/curriculum"
+
+
+def test_without_base_data_the_base_learns_from_the_task_itself() -> None:
+    by_name = {stage.name: stage for stage in stages(config("base_data=null"))}
+    assert "base data" not in by_name
+    assert option(by_name["base 1"], "--data") == "data/curriculum"
+
+
+def test_own_data_is_kept_from_the_base_model(tmp_path: Path) -> None:
+    suite = config(*own_data(tmp_path))
+    assert suite.data.set[-1] == f"source={tmp_path}"
+    assert suite.base_data
+    assert not any("source" in word for word in suite.base_data.set)
+
+
+def test_base_data_that_would_overwrite_the_task_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"both go to data/curriculum; give base_data another name"):
+        config('base_data.set=["name=curriculum"]')
 
 
 def test_an_unknown_technique_names_the_known_ones() -> None:

@@ -139,6 +139,14 @@ def test_answers_of_the_other_tasks_follow_from_their_texts() -> None:
             assert answer in ("yes", "no", "not stated")
 
 
+@pytest.mark.parametrize("share", [0, 0.5, 1])
+def test_the_share_of_other_tasks_goes_from_none_to_all(share: float) -> None:
+    records = corpus(300, other_tasks=share)
+    assert len(records) == 300
+    others = sum(record.task != DATA_TO_TEXT for record in records)
+    assert others / 300 == pytest.approx(share, abs=0.02)
+
+
 def test_whole_combinations_can_be_held_out() -> None:
     records = corpus(3_000, unseen_combinations=True)
     combinations: dict[str | None, set[frozenset[str]]] = defaultdict(set)

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from random import Random
 
 from training.data.attributes import canonical_input, format_attributes, normalise
-from training.data.config import DataConfig
+from training.data.config import DataConfig, GeneratorConfig
 from training.data.generator.tasks import description_prompt, other_task
 from training.data.generator.venues import Attributes, draw_venue
 from training.data.generator.writer import write
 from training.data.records import DATA_TO_TEXT, Place, Record, Split
 
+_TASKS_ALONE = 4
+"""Pairs of each venue where nothing but other tasks is wanted."""
 GENERATOR_LICENCE = "Apache-2.0 (made by this program; invented venues)"
 
 
@@ -32,34 +34,35 @@ def generate(config: DataConfig) -> Iterator[Record]:
             continue
         seen.add(group)
         split = _combination_split(config, venue) if settings.unseen_combinations else None
-        rows = _descriptions(
-            rng, venue, settings.min_references, settings.max_references, settings.instructed
-        )
-        pairs = [(DATA_TO_TEXT, prompt, answer) for prompt, answer in rows]
-        while others < settings.other_tasks * (made + len(pairs)):
-            task, (prompt, answer) = other_task(rng, venue)
-            pairs.append((task, prompt, answer))
-            others += 1
+        if settings.other_tasks == 1:
+            pairs = [_other(rng, venue) for _ in range(_TASKS_ALONE)]
+        else:
+            pairs = _descriptions(rng, venue, settings)
+            while others < settings.other_tasks * (made + len(pairs)):
+                pairs.append(_other(rng, venue))
+                others += 1
         for task, prompt, answer in pairs[: settings.pairs - made]:
             made += 1
             message = {"role": "user", "content": prompt}
             yield Record(task, (message,), answer, split, group, Place("generator", made))
 
 
-def _descriptions(
-    rng: Random, venue: Attributes, fewest: int, most: int, instructed: float
-) -> Iterator[tuple[str, str]]:
+def _other(rng: Random, venue: Attributes) -> tuple[str, str, str]:
+    task, (prompt, answer) = other_task(rng, venue)
+    return task, prompt, answer
+
+
+def _descriptions(rng: Random, venue: Attributes, settings: GeneratorConfig) -> list[tuple[str, str, str]]:
     """One prompt with several different descriptions; fewer where so few words allow no more."""
-    prompt, style = description_prompt(rng, venue, instructed)
-    wanted = rng.randint(fewest, most)
-    known: set[str] = set()
+    prompt, style = description_prompt(rng, venue, settings.instructed)
+    wanted = rng.randint(settings.min_references, settings.max_references)
+    texts: dict[str, str] = {}
     for _ in range(8 * wanted):
         text = write(rng, venue, style)
-        if normalise(text) not in known:
-            known.add(normalise(text))
-            yield prompt, text
-        if len(known) == wanted:
-            return
+        texts.setdefault(normalise(text), text)
+        if len(texts) == wanted:
+            break
+    return [(DATA_TO_TEXT, prompt, text) for text in texts.values()]
 
 
 def _combination_split(config: DataConfig, venue: Attributes) -> Split:
