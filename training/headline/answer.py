@@ -7,7 +7,7 @@ error is never touched: what the model finds most likely stays.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +23,25 @@ class Answered:
     texts: list[str]
     first: list[str]
     """The best of the beam by the model alone."""
-    errors_first: int
-    errors: int
+    counts_first: list[int]
+    """Slot errors per input."""
+    counts: list[int]
     slots: int
     """Slots asked for, over all inputs."""
+
+    @property
+    def errors_first(self) -> int:
+        """Slot errors of the first texts, over all inputs."""
+        return sum(self.counts_first)
+
+    @property
+    def errors(self) -> int:
+        """Slot errors of the chosen texts, over all inputs."""
+        return sum(self.counts)
+
+
+Pick = Callable[[int, Sequence[str]], str]
+"""(number of the input, its candidates with the fewest slot errors, best first) to the one to take."""
 
 
 def answer(model: Path, inputs: Sequence[str], search: BeamSearch) -> Answered:
@@ -35,22 +50,21 @@ def answer(model: Path, inputs: Sequence[str], search: BeamSearch) -> Answered:
 
 
 def choose(
-    inputs: Sequence[str], candidates: Sequence[Sequence[str]], references: Sequence[Sequence[str]] = ()
+    inputs: Sequence[str], candidates: Sequence[Sequence[str]], pick: Pick = lambda _, texts: texts[0]
 ) -> Answered:
-    """Of each input's candidates (best first) the first one with the fewest slot errors; with references of
-    each input, of those with the fewest slot errors the one that is closest to them (sentence BLEU)."""
+    """One of each input's candidates (best first): of those with the fewest slot errors what `pick` takes, by
+    default the first."""
     wanted = [parse_attributes(text) for text in inputs]
     matcher = SlotMatcher(wanted)
-    texts, errors_first, errors = [], 0, 0
+    texts, counts_first, counts_best = [], [], []
     for i, (slots, texts_of) in enumerate(zip(wanted, candidates, strict=True)):
         counts = [len(matcher.errors(slots, text)) for text in texts_of]
         fewest = min(counts)
-        passed = [text for text, count in zip(texts_of, counts, strict=True) if count == fewest]
-        texts.append(closest(passed, references[i]) if references else passed[0])
-        errors_first += counts[0]
-        errors += fewest
+        texts.append(pick(i, [text for text, count in zip(texts_of, counts, strict=True) if count == fewest]))
+        counts_first.append(counts[0])
+        counts_best.append(fewest)
     first = [texts_of[0] for texts_of in candidates]
-    return Answered(texts, first, errors_first, errors, sum(map(len, wanted)))
+    return Answered(texts, first, counts_first, counts_best, sum(map(len, wanted)))
 
 
 def closest(texts: Sequence[str], references: Sequence[str]) -> str:
@@ -58,3 +72,15 @@ def closest(texts: Sequence[str], references: Sequence[str]) -> str:
     from evaluation.metrics.overlap import sentence_bleu
 
     return max(texts, key=lambda text: sentence_bleu(text, references))
+
+
+def most_agreed(texts: Sequence[str]) -> str:
+    """The text that is closest to all others by sentence BLEU: a consensus, which is what minimum Bayes risk
+    decoding takes (Kumar and Byrne 2004). Equal texts are not counted twice."""
+    from evaluation.metrics.overlap import sentence_bleu
+
+    distinct = list(dict.fromkeys(texts))
+    if len(distinct) == 1:
+        return distinct[0]
+    others = {text: [other for other in distinct if other != text] for text in distinct}
+    return max(distinct, key=lambda text: sentence_bleu(text, others[text]))

@@ -18,7 +18,7 @@ from common.stages import Stage, python_command, run_stages
 _CONFIGS = Path(__file__).parents[1] / "configs"
 
 
-_TITLES = {"pretrain": "pretraining", "sft": "fine-tuning", "polish": "fine-tuning on beam answers"}
+_TITLES = {"pretrain": "pretraining", "polish": "fine-tuning on beam answers"}
 
 
 class BestConfig(StrictModel):
@@ -39,12 +39,16 @@ class BestConfig(StrictModel):
     """Settings over pretrain.yaml."""
     sft: list[str]
     """Settings over sft.yaml."""
+    models: int = Field(default=1, ge=1, le=20)
+    """Fine-tuned with seeds 1 to this; together they teach the first of them."""
     beams: int = Field(ge=1)
     """Width of the beam that answers the test inputs."""
     teach: int = Field(ge=1)
-    """Training inputs that a beam answers to teach the greedy search."""
+    """Training inputs that the models' beams answer, to teach the greedy search."""
+    invented: int = Field(default=0, ge=0)
+    """Invented inputs that they answer, too."""
     teach_beams: int = Field(ge=1)
-    """Width of that beam; of its answers the closest to the references teaches."""
+    """Width of those beams."""
     polish: list[str]
     """Settings over sft.yaml for learning from those answers."""
     golden_prompts: int = Field(default=32, ge=1)
@@ -105,28 +109,30 @@ def _training(config: BestConfig) -> list[Stage]:
     start = f"from={config.run / 'pretrain'}"
     return [
         _job(config, "pretrain", "pretrain", made, [f"tokenizer={tokenizer}", *config.pretrain]),
-        _job(config, "sft", "sft", made, [start, *config.sft]),
-    ]
+        *(_job(config, name, "sft", made, [start, f"seed={seed}", *config.sft])
+          for seed, name in enumerate(_fine_tuned(config), 1)),
+    ]  # fmt: skip
 
 
 def _teaching(config: BestConfig) -> list[Stage]:
-    """Beam answers to training inputs, and a short fine-tuning on them."""
+    """Beam answers of all fine-tuned models, and a short fine-tuning of the first on them."""
     _, made, _ = _folders(config)
+    models = [config.run / name for name in _fine_tuned(config)]
     taught = made.with_name(f"{config.name}-taught")
     command = python_command(
-        "training headline teach", data=made, model=config.run / "sft" / "model", output=taught,
-        count=config.teach, beams=config.teach_beams,
+        "training headline teach", data=made, output=taught, count=config.teach, invented=config.invented,
+        beams=config.teach_beams, model=[str(model / "model") for model in models],
     )  # fmt: skip
     return [
         Stage("teach", "answers by beam search", command, outputs=(taught / "card.json",),
               rooms=("training/headline", "evaluation/slots")),
-        _job(config, "polish", "sft", taught, [f"from={config.run / 'sft'}", *config.polish]),
+        _job(config, "polish", "sft", taught, [f"from={models[0]}", *config.polish]),
     ]  # fmt: skip
 
 
 def _job(config: BestConfig, name: str, job: str, data: Path, settings: list[str]) -> Stage:
     return Stage(
-        name, _TITLES[name],
+        name, _TITLES.get(name, name.replace("sft-", "fine-tuning, seed ")),
         python_command(f"training {job}", data=data, output=config.run / name, set=settings),
         outputs=(config.run / name / "model" / "model.safetensors",),
         inputs=(_CONFIGS / f"{job}.yaml",), rooms=("common", "training/data"), afresh=("--fresh",),
@@ -186,6 +192,11 @@ def _bundle(config: BestConfig) -> list[Stage]:
         Stage("verify", "verification", python_command("bundle verify", str(bundle)), outputs=(bundle,),
               always=True),
     ]  # fmt: skip
+
+
+def _fine_tuned(config: BestConfig) -> list[str]:
+    """Names of the fine-tuned models, below the run folder."""
+    return [f"sft-{seed}" for seed in range(1, config.models + 1)]
 
 
 def _folders(config: BestConfig) -> tuple[Path, Path, Path]:

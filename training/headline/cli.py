@@ -64,18 +64,19 @@ def answer(
 @headline.command()
 def teach(
     data: Data,
-    model: Model,
+    model: Annotated[list[Path], typer.Option(help="model folder; answers of several are pooled")],
     output: Annotated[Path, typer.Option(help="folder of the new data set")],
     count: Annotated[int, typer.Option(min=1, help="training inputs to answer")] = 3000,
+    invented: Annotated[int, typer.Option(min=0, help="invented inputs to answer")] = 0,
     beams: Beams = 5,
     length_penalty: LengthPenalty = 1.0,
     seed: Annotated[int, typer.Option(min=0)] = 1,
 ) -> None:
-    """A training set of the model's own beam answers, from which its greedy answers learn."""
+    """A training set of the best beam answers of one or more models, from which greedy answers learn."""
     from training.headline import teach as room
     from training.headline.beam import BeamSearch
 
-    print(room.teach(data, model, output, count, seed, BeamSearch(beams, length_penalty)))
+    print(room.teach(data, model, output, count, invented, seed, BeamSearch(beams, length_penalty)))
 
 
 @headline.command()

@@ -12,13 +12,14 @@ from common.errors import ConfigError, TriviumError
 from tests.fixtures.tiny_training import TINY, tiny_model, write_data, write_tokenizer
 from training.examples import ChatTokenizer
 from training.generate import generate_greedy
-from training.headline.answer import choose
+from training.headline.answer import choose, closest, most_agreed
 from training.headline.augment import augment
 from training.headline.beam import BeamSearch, n_best
 from training.headline.best import BestConfig, run_best, stages
 from training.headline.clean import clean
 from training.headline.cli import CONFIG
 from training.headline.hard_split import split
+from training.headline.invent import invented
 from training.headline.pairs import Pairs, PairsError, read_pairs
 from training.headline.swap import ValueSwapper
 from training.headline.teach import teach
@@ -153,7 +154,7 @@ def test_the_first_candidate_with_fewest_slot_errors_is_chosen() -> None:
 def test_with_references_the_closest_of_those_with_fewest_slot_errors_is_chosen() -> None:
     candidates = [["Salt has Italian food.", "Salt is nice, I say.", "At Salt you get Italian food."]]
     references = [("At Salt you eat Italian food.", "Salt is nice, I say.")]
-    made = choose(["name[Salt], food[Italian]"], candidates, references)
+    made = choose(["name[Salt], food[Italian]"], candidates, lambda i, texts: closest(texts, references[i]))
     assert made.texts == ["At Salt you get Italian food."]
 
 
@@ -185,9 +186,43 @@ def user(text: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": text}]
 
 
+def test_the_text_that_most_others_resemble_is_agreed_on() -> None:
+    texts = ["A pub by the river.", "Salt is a pub by the river.", "Salt is a pub by the old river.", "No."]
+    assert most_agreed(texts) == "Salt is a pub by the river."
+    assert most_agreed(["No."] * 3) == "No."
+
+
+def test_invented_inputs_are_new_longer_and_of_known_values_in_the_usual_order() -> None:
+    rng = np.random.default_rng(3)
+    slots = {"name": ["A", "B", "C"], "eatType": ["pub", "café"], "food": ["Thai", "Welsh"], "near": ["D"]}
+    drawn = [{slot: str(rng.choice(v)) for slot, v in slots.items() if rng.random() < 0.5} for _ in range(20)]
+    groups = [Pairs(attributes, ("text",), "Say:\n") for attributes in drawn if attributes]
+    made = invented(groups, 10, seed=1)
+    assert len({pairs.key for pairs in made} - {pairs.key for pairs in groups}) == len(made) == 10
+    mean = [np.mean([len(pairs.attributes) for pairs in of]) for of in (groups, made)]
+    assert mean[1] > mean[0]
+    for pairs in made:
+        assert pairs.instruction == "Say:\n"
+        assert list(pairs.attributes) == [slot for slot in slots if slot in pairs.attributes]
+        assert all(value in slots[slot] for slot, value in pairs.attributes.items())
+
+
+def test_no_more_inputs_are_invented_than_there_can_be() -> None:
+    assert invented([Pairs({"name": "A", "eatType": "pub"}, ("text",))], 5, seed=1) == []
+
+
+def test_invented_inputs_are_taught_only_with_answers_that_pass_the_slot_check(
+    model: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder, data = model
+    said = teach(data, [folder], tmp_path / "taught", 4, 6, 1, BeamSearch(beams=2, max_new_tokens=6))
+    assert "to 0 of" in said  # a model without training says none of the values
+    assert len(read_pairs(tmp_path / "taught" / "train.jsonl")) == 4
+
+
 def test_the_beam_teaches_a_data_set(model: tuple[Path, Path], tmp_path: Path) -> None:
     folder, data = model
-    teach(data, folder, tmp_path / "taught", 4, 1, BeamSearch(beams=2, max_new_tokens=6))
+    teach(data, [folder, folder], tmp_path / "taught", 4, 0, 1, BeamSearch(beams=2, max_new_tokens=6))
     groups = read_pairs(tmp_path / "taught" / "train.jsonl")
     assert len(groups) == 4
     assert all(len(pairs.texts) == 1 for pairs in groups)
@@ -199,7 +234,7 @@ def test_the_shipped_configuration_is_a_chain_of_commands() -> None:
     names = [stage.name for stage in stages(config)]
     assert (
         names.index("augment")
-        < names.index("sft")
+        < names.index("sft-1")
         < names.index("polish")
         < names.index("answer testset-outputs")
         < names.index("sign")

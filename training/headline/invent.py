@@ -1,0 +1,72 @@
+"""Inputs that nobody wrote a text for: kinds of place with more attributes than training inputs of that kind.
+
+A model is best at what it has seen, and no training input shows some kinds of place with many attributes.
+Answers of several models to invented inputs of that sort, filtered by the slot check, are training data for
+them (self-training by sampling and a check: Kedzie and McKeown 2019, 1911.03373).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from training.headline.pairs import Pairs
+from training.headline.swap import KIND_SLOT
+
+
+def invented(groups: Sequence[Pairs], count: int, seed: int) -> list[Pairs]:
+    """`count` distinct inputs without texts, none of them in `groups`; fewer where so few are possible.
+
+    Each has the attributes of one of the longer inputs of `groups` and, up to a size drawn from those sizes,
+    attributes that it lacks, with values that occur; its kind of place is drawn evenly among all kinds.
+    """
+    rng = np.random.default_rng(seed)
+    order, values = _slots(groups), _values(groups)
+    sizes = np.array([len(pairs.attributes) for pairs in groups])
+    long = [pairs for pairs in groups if len(pairs.attributes) >= np.median(sizes)]
+    known = {pairs.key for pairs in groups}
+    made: list[Pairs] = []
+    for _ in range(20 * count):
+        if len(made) == count:
+            break
+        begun = long[rng.integers(len(long))]
+        pairs = Pairs(_extended(begun.attributes, order, values, rng), (), begun.instruction)
+        if pairs.key not in known:
+            known.add(pairs.key)
+            made.append(pairs)
+    return made
+
+
+def _extended(
+    attributes: dict[str, str], order: Sequence[str], values: dict[str, list[str]], rng: np.random.Generator
+) -> dict[str, str]:
+    """More attributes in the usual order, with a kind of place drawn anew."""
+    found = dict(attributes)
+    if KIND_SLOT in values:
+        found[KIND_SLOT] = str(rng.choice(values[KIND_SLOT]))
+    lacking = [slot for slot in order if slot not in found]
+    extra = rng.integers(0, len(lacking) + 1)
+    for slot in rng.permutation(lacking)[:extra].tolist():
+        free = [value for value in values[slot] if value not in found.values()]
+        if free:
+            found[slot] = str(rng.choice(free))
+    return {slot: found[slot] for slot in order if slot in found}
+
+
+def _slots(groups: Sequence[Pairs]) -> list[str]:
+    """All slots in their usual order: by their mean position, counted from 0 to 1."""
+    places: dict[str, list[float]] = {}
+    for pairs in groups:
+        for place, slot in enumerate(pairs.attributes):
+            places.setdefault(slot, []).append((place + 0.5) / len(pairs.attributes))
+    return sorted(places, key=lambda slot: sum(places[slot]) / len(places[slot]))
+
+
+def _values(groups: Sequence[Pairs]) -> dict[str, list[str]]:
+    """Slot to the values that occur, sorted."""
+    found: dict[str, set[str]] = {}
+    for pairs in groups:
+        for slot, value in pairs.attributes.items():
+            found.setdefault(slot, set()).add(value)
+    return {slot: sorted(values) for slot, values in found.items()}
