@@ -92,10 +92,7 @@ def assess(
 ) -> Assessment:
     """Compare `policy` with the start model on held-out inputs. Raises AlignmentError where they allow no
     verdict."""
-    room = min(config.max_new_tokens, start.model.config.max_position_embeddings // 2)
-    sampling = SamplingConfig(max_new_tokens=room)
-    inputs, prompts = that_fit(dev[: config.inputs], start, room, "held-out inputs")
-    judge = Judge(inputs, config.tie_chrf)
+    sampling, inputs, prompts, judge = _asked(start, dev, config)
     by = headline_judge(config, trained_on, judge.judges)
     print(f"judging on {len(inputs)} dev inputs", file=sys.stderr)
     before, after = (_greedy(model, start, prompts, sampling) for model in (start.model, policy))
@@ -130,10 +127,7 @@ def assess_greedy(
 
     Raises AlignmentError where the inputs allow no verdict.
     """
-    room = min(config.max_new_tokens, start.model.config.max_position_embeddings // 2)
-    sampling = SamplingConfig(max_new_tokens=room)
-    inputs, prompts = that_fit(dev[: config.inputs], start, room, "held-out inputs")
-    judge = Judge(inputs, config.tie_chrf)
+    sampling, inputs, prompts, judge = _asked(start, dev, config)
     before, after = (_greedy(model, start, prompts, sampling) for model in (start.model, policy))
     rates = win_rates(judge, after, before, config.resamples, seed)
     return {
@@ -153,6 +147,15 @@ def kl_to_reference(
     device = policy.embedding.weight.device
     ours, theirs = (answer_log_probs(model, rows, _ROWS, device) for model in (policy, reference))
     return [float(a.sum() - b.sum()) for a, b in zip(ours, theirs, strict=True)]
+
+
+def _asked(
+    start: Start, dev: Sequence[TaskInput], config: JudgeConfig
+) -> tuple[SamplingConfig, list[TaskInput], list[Tokens], Judge]:
+    """How answers are made, the inputs that leave room for one, their prompts, and who compares them."""
+    room = min(config.max_new_tokens, start.model.config.max_position_embeddings // 2)
+    inputs, prompts = that_fit(dev[: config.inputs], start, room, "held-out inputs")
+    return SamplingConfig(max_new_tokens=room), inputs, prompts, Judge(inputs, config.tie_chrf)
 
 
 def _greedy(model: Llama, start: Start, prompts: Sequence[Tokens], sampling: SamplingConfig) -> list[str]:
