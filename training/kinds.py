@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
 
+from common.errors import ConfigError
 from training.examples import ChatTokenizer
 from training.generate import generate_greedy
 from training.layout import save_model
@@ -31,6 +32,18 @@ class Sizes:
     trainable: int
     config: dict[str, Any]
     """The model's sizes, for the record."""
+
+
+def require_sizes(row_tokens: int, tokenizer: ChatTokenizer, sizes: Sizes) -> None:
+    """Raise ConfigError where rows of `row_tokens` positions or the tokenizer's ids do not fit into the
+    model."""
+    if row_tokens > sizes.context:
+        raise ConfigError(f"batch.row_tokens = {row_tokens} is beyond the model's context of {sizes.context}")
+    if tokenizer.vocabulary > sizes.vocabulary:
+        raise ConfigError(
+            f"{tokenizer.folder}: has {tokenizer.vocabulary} token ids, the model only {sizes.vocabulary}; "
+            "leave `tokenizer` out to take the model's own"
+        )
 
 
 class ModelKind(ABC, Generic[Model]):

@@ -10,12 +10,11 @@ from typing import Any, Generic
 
 import torch
 
-from common.errors import ConfigError
 from training import hardware
 from training.checkpoint import Checkpoints, Progress
 from training.config import JobConfig
 from training.examples import ChatTokenizer, Examples
-from training.kinds import ModelKind, OwnLlama, Sizes
+from training.kinds import ModelKind, OwnLlama, require_sizes
 from training.loop import Model, Objective, Run, next_token_loss
 from training.optim import FlatAdamW
 from training.packing import Batch, BatchStream, PackedData
@@ -45,7 +44,7 @@ def prepare(task: Task[Model], checkpoints: Checkpoints) -> tuple[Run[Model], di
     """All that the loop needs, set to the last checkpoint if there is one; and the facts worth noting."""
     settings, batch, model = task.settings, task.settings.batch, task.model
     sizes = task.kind.sizes(model)
-    _check_sizes(task, sizes)
+    require_sizes(batch.row_tokens, task.tokenizer, sizes)
     if settings.activation_checkpointing:
         task.kind.recompute(model)
     threads = hardware.set_threads(settings.threads)
@@ -84,16 +83,6 @@ def prepare(task: Task[Model], checkpoints: Checkpoints) -> tuple[Run[Model], di
         total_steps=total_steps, device=device, log=lambda values: None, progress=progress,
     )  # fmt: skip
     return run, facts
-
-
-def _check_sizes(task: Task[Model], sizes: Sizes) -> None:
-    """Raise ConfigError where rows or tokens would not fit into the model."""
-    row_tokens, context = task.settings.batch.row_tokens, sizes.context
-    if row_tokens > context:
-        raise ConfigError(f"batch.row_tokens = {row_tokens} is beyond the model's context of {context}")
-    wanted, there = task.tokenizer.vocabulary, sizes.vocabulary
-    if wanted > there:
-        raise ConfigError(f"{task.tokenizer.folder}: has {wanted} token ids, the model only {there}")
 
 
 def _be_deterministic(seed: int) -> None:

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import ConfigError
 from training.distributed.config import DistributedConfig, DistributedError
 from training.examples import ChatTokenizer, Examples, read_answers, read_texts
-from training.model import Llama
 from training.packing import Batch, BatchStream, PackedData, Piece
 
 
@@ -85,18 +83,4 @@ def require_rows(rows_per_batch: int, settings: DistributedConfig, data: Path) -
         raise DistributedError(
             f"batch.rows = {wanted}{found} cannot be shared among {settings.workers} workers; raise "
             "batch.rows, or take fewer workers"
-        )
-
-
-def require_sizes(settings: DistributedConfig, tokenizer: ChatTokenizer, model: Llama) -> None:
-    """Raise ConfigError where rows or tokens would not fit into the model."""
-    context, known = model.config.max_position_embeddings, model.embedding.num_embeddings
-    if settings.batch.row_tokens > context:
-        raise ConfigError(
-            f"batch.row_tokens = {settings.batch.row_tokens} is beyond the model's context of {context}"
-        )
-    if tokenizer.vocabulary > known:
-        raise ConfigError(
-            f"{tokenizer.folder}: has {tokenizer.vocabulary} token ids, the model only {known}; leave "
-            "`tokenizer` out to take the model's own"
         )

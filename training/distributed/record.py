@@ -16,9 +16,10 @@ from common.files import atomic_write
 from training.checkpoint import Checkpoints
 from training.config import resolve_model
 from training.distributed.config import DistributedConfig, DistributedError, Strategy
-from training.distributed.corpus import Corpus, require_sizes
+from training.distributed.corpus import Corpus
 from training.distributed.state import weights_of
 from training.examples import ChatTokenizer
+from training.kinds import OwnLlama, require_sizes
 from training.layout import load_model, model_folder, save_model
 from training.model import Llama
 from training.provenance import command_line, git_commit
@@ -55,7 +56,7 @@ def start_of(settings: DistributedConfig) -> tuple[ChatTokenizer, Llama]:
         folder = model_folder(settings.start)
         tokenizer = ChatTokenizer(settings.tokenizer or folder)
         model = load_model(folder, settings.dropout)
-    require_sizes(settings, tokenizer, model)
+    require_sizes(settings.batch.row_tokens, tokenizer, OwnLlama().sizes(model))
     return tokenizer, model
 
 
