@@ -20,6 +20,7 @@ from training.labs.cli import lab
 from training.measure_cli import outcome
 from training.options import Data, Fresh, Output, Overrides, Start, with_paths
 from training.prompting.cli import prompts
+from training.serving.cli import serving
 from training.tokenizer import tokenizer
 from training.transfer.cli import transfer
 
@@ -35,6 +36,7 @@ app.add_typer(adapter, name="adapter")
 app.command()(distil)
 app.command()(outcome)
 app.command()(transfer)
+app.command()(serving)
 app.command()(compare)
 app.command("all")(train_all)
 app.add_typer(lab, name="lab")

@@ -38,9 +38,18 @@ class Serving(StrictModel):
     """How fast the result is served, where that was measured."""
 
     tokens_per_second: float
-    """Output tokens of one server that is kept busy."""
+    """Output tokens of one server that is kept busy; an adapter stands beside its base model, not merged."""
     how: str
     """Server, format and load, in words."""
+    low: float | None = None
+    """Slowest round."""
+    high: float | None = None
+    """Fastest round."""
+    rounds: int | None = None
+    relative: float | None = None
+    """Times the rate of the suite's unadapted model, round by round; the median."""
+    merged_tokens_per_second: float | None = None
+    """Of an adapter that was written into the weights."""
 
 
 class Outcome(StrictModel):

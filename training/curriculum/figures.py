@@ -26,7 +26,7 @@ def criteria(rows: Sequence[Row], price: MachinePrice) -> dict[str, Criterion]:
             lambda row: price.training(row.seconds),
         ),
         _make(
-            rows, "serving_cost", "serving cost per million tokens", price.currency, 1, 3,
+            rows, "serving_cost", "serving cost per million tokens", price.currency, 1, 4,
             lambda row: _serving(row, price),
         ),
         _win_rate(rows),

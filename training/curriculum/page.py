@@ -86,7 +86,9 @@ class View:
         return good and ranking is not None and len(ranking.order) > 1 and key in ranking.best
 
     def words(self, row: Row, criterion: Criterion) -> str:
-        """Interval, spread, n and seeds below a quality figure; empty for the others."""
+        """Interval, spread, n and seeds below a quality figure, rates below a serving cost; else empty."""
+        if criterion.key == "serving_cost":
+            return _rate_words(row)
         found = row.quality.get(criterion.key)
         if found is None:
             return ""
@@ -183,6 +185,7 @@ def _row_dict(row: Row) -> dict[str, Any]:
         "trainable_parameters": row.trainable, "total_parameters": row.total,
         "train_seconds": row.seconds, "train_seconds_with_origins": row.whole_seconds,
         "peak_rss_bytes": row.peak_bytes, "artifact_bytes": row.artifact_bytes, "tokens": row.tokens,
+        "serving": row.first.serving.model_dump() if row.first.serving else None,
         "details": row.first.details, "command": row.first.command,
     }  # fmt: skip
 
@@ -213,6 +216,18 @@ def _missing(
         "Energy was not metered. Times are those of the machine below, other work beside it included."
     )
     return lines
+
+
+def _rate_words(row: Row) -> str:
+    """Tokens per second behind a serving cost, with those of a merged adapter, which cost less."""
+    found = row.first.serving
+    if found is None:
+        return ""
+    rounds = (
+        f" [{found.low:,.0f}, {found.high:,.0f}]" if found.low is not None and found.high is not None else ""
+    )
+    merged = f"; merged {found.merged_tokens_per_second:,.0f}" if found.merged_tokens_per_second else ""
+    return f"{found.tokens_per_second:,.0f} tokens/s{rounds}{merged}"
 
 
 def _some(names: list[str]) -> str:

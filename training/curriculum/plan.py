@@ -9,6 +9,7 @@ from common.stages import OptionValue, Stage, python_command
 from training.curriculum.catalogue import CATALOGUE, PAIRS, REWARD, Recipe
 from training.curriculum.suite import DataJob, SuiteConfig
 from training.outcome import NAME as OUTCOME
+from training.serving.report import NAME as SERVING
 
 _CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -28,6 +29,7 @@ def stages(config: SuiteConfig) -> list[Stage]:
         for seed in config.seeds_of(entry.technique):
             made += plan.trained(entry.technique, CATALOGUE[entry.technique], entry.set, seed)
     page = python_command("training compare", runs=config.runs, output=config.report)
+    made.append(plan.serving())
     return [*made, Stage("compare", "comparison", page, (config.report / "index.html",), always=True)]
 
 
@@ -93,6 +95,12 @@ class _Plan:
             afresh=("--fresh",), after=after,
         )  # fmt: skip
         return [stage, *self._outcome(key, recipe, run, seed)]
+
+    def serving(self) -> Stage:
+        """How fast every result is served, all in one run. Started every time: the command itself knows by
+        the outcomes whether one was written anew, also outside of the suite."""
+        command = python_command("training serving", runs=self.config.runs, set=self.config.serving.set)
+        return Stage("serving", "serving rates", command, (self.config.runs / SERVING,), always=True)
 
     def folder(self, key: str, seed: int) -> Path:
         """The run folder of a technique with a seed."""

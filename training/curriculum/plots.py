@@ -33,6 +33,7 @@ class Plots:
         groups = {
             "pareto-time": [self._scatter(self.criteria["whole"], bleu)],
             "pareto-parameters": [self._scatter(self.criteria["trainable"], bleu)],
+            "pareto-serving": [self._scatter(self.criteria["serving_cost"], bleu)],
             "quality": [self._intervals(self.criteria[key]) for key in ("bleu", "ser")],
             "effort": [self._bars(self.criteria[key]) for key in ("whole", "memory", "artifact")],
             "win-rate": [self._intervals(self.criteria["win_rate"], line=50.0)],

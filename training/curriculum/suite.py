@@ -66,6 +66,7 @@ class SuiteConfig(StrictModel):
     full: StepConfig = StepConfig()
     pairs: StepConfig = StepConfig()
     reward: StepConfig = StepConfig()
+    serving: StepConfig = StepConfig()
     every: list[str] = []
     """Settings that every training command gets, for example precision."""
     techniques: list[TechniqueConfig]
