@@ -13,7 +13,7 @@ from evaluation.local import load_local
 from tests.fixtures.tiny_training import write_home
 from training.adapters.files import merge, write_adapter
 from training.adapters.methods import add_adapter
-from training.adapters.settings import LoraMethod, PromptMethod, PtuningMethod
+from training.adapters.settings import LoraMethod, Method, PromptMethod, PtuningMethod
 from training.curriculum.records import read_records
 from training.outcome import Family, Outcome, OutcomeError
 from training.serving.job import measure_serving
@@ -45,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for technique in ("base", "full"):
         shutil.copytree(base, home / "runs" / technique / "model")
         write_outcome(home, technique, "fine-tuning", model=str(home / "runs" / technique / "model"))
-    methods = {
+    methods: dict[str, Method] = {
         "lora": LoraMethod(method="lora"), "prompt": PromptMethod(method="prompt", virtual_tokens=4),
         "ptuning": PtuningMethod(method="ptuning", virtual_tokens=4),
     }  # fmt: skip
