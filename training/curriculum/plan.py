@@ -69,7 +69,7 @@ class _Plan:
             set=self.config.pairs.set, **{"from": self.folder("full", 1)},
         )  # fmt: skip
         return Stage(
-            "pairs", "preference pairs", command, (output / "report.json",), (recipe,), after=("full 1",)
+            "pairs", "preference pairs", command, (output / "report.json",), (recipe,), after=("data", "full 1")
         )
 
     def trained(self, key: str, recipe: Recipe, settings: list[str], seed: int) -> list[Stage]:
@@ -110,9 +110,9 @@ class _Plan:
         """What the recipe starts from, and the stage that makes it. Full fine-tuning of the same seed where
         there is one."""
         if recipe.origin == "tokenizer":
-            return self.config.runs / "tokenizer", ("tokenizer",)
+            return self.config.runs / "tokenizer", ("tokenizer",)  # which comes after the base's data
         known = seed if recipe.origin == "full" and seed in self.config.seeds_of("full") else 1
-        return self.folder(recipe.origin, known), (f"{recipe.origin} {known}",)
+        return self.folder(recipe.origin, known), ("data", f"{recipe.origin} {known}")
 
     def _outcome(self, key: str, recipe: Recipe, run: Path, seed: int) -> list[Stage]:
         if recipe.row is None:
@@ -123,4 +123,4 @@ class _Plan:
             data=self.config.data.folder,
         )  # fmt: skip
         name = f"outcome of {key} {seed}"
-        return [Stage(name, name, command, (run / OUTCOME,), after=(f"{key} {seed}",))]
+        return [Stage(name, name, command, (run / OUTCOME,), after=("data", f"{key} {seed}"))]

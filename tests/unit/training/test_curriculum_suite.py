@@ -43,7 +43,7 @@ def test_headline_techniques_are_repeated_with_other_seeds_from_their_own_start(
     assert {"full 3", "lora 3", "dpo 3"} <= by_name.keys()
     assert "prompt 2" not in by_name
     assert "runs/train-all/full/seed-3" in by_name["dpo 3"].command
-    assert by_name["dpo 3"].after == ("full 3", "pairs")
+    assert by_name["dpo 3"].after == ("data", "full 3", "pairs")
 
 
 def option(stage: Stage, name: str) -> str:
@@ -56,6 +56,7 @@ def test_tokenizer_and_base_model_come_from_the_base_data_and_all_are_measured_o
     assert option(by_name["tokenizer"], "--data") == option(by_name["base 1"], "--data") == base
     for name in ("outcome of base 1", "full 1", "lora 1", "distil-none 1", "pairs"):
         assert option(by_name[name], "--data") == "data/curriculum"
+        assert "data" in (by_name[name].after or ())
 
 
 def test_without_base_data_the_base_learns_from_the_task_itself() -> None:
