@@ -72,15 +72,3 @@ def closest(texts: Sequence[str], references: Sequence[str]) -> str:
     from evaluation.metrics.overlap import sentence_bleu
 
     return max(texts, key=lambda text: sentence_bleu(text, references))
-
-
-def most_agreed(texts: Sequence[str]) -> str:
-    """The text that is closest to all others by sentence BLEU: a consensus, which is what minimum Bayes risk
-    decoding takes (Kumar and Byrne 2004). Equal texts are not counted twice."""
-    from evaluation.metrics.overlap import sentence_bleu
-
-    distinct = list(dict.fromkeys(texts))
-    if len(distinct) == 1:
-        return distinct[0]
-    others = {text: [other for other in distinct if other != text] for text in distinct}
-    return max(distinct, key=lambda text: sentence_bleu(text, others[text]))

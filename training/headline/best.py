@@ -40,13 +40,13 @@ class BestConfig(StrictModel):
     sft: list[str]
     """Settings over sft.yaml."""
     models: int = Field(default=1, ge=1, le=20)
-    """Fine-tuned with seeds 1 to this; together they teach the first of them."""
+    """Fine-tuned with seeds 1 to this; together they teach one of them."""
+    invented: int = Field(default=600, ge=1)
+    """Invented inputs on which that one is chosen."""
     beams: int = Field(ge=1)
     """Width of the beam that answers the test inputs."""
     teach: int = Field(ge=1)
     """Training inputs that the models' beams answer, to teach the greedy search."""
-    invented: int = Field(default=0, ge=0)
-    """Invented inputs that they answer, too."""
     teach_beams: int = Field(ge=1)
     """Width of those beams."""
     polish: list[str]
@@ -115,18 +115,23 @@ def _training(config: BestConfig) -> list[Stage]:
 
 
 def _teaching(config: BestConfig) -> list[Stage]:
-    """Beam answers of all fine-tuned models, and a short fine-tuning of the first on them."""
+    """The best of the fine-tuned models, beam answers of all, and a short fine-tuning of that one on them."""
     _, made, _ = _folders(config)
-    models = [config.run / name for name in _fine_tuned(config)]
+    student = config.run / "student"
+    models = [str(config.run / name / "model") for name in _fine_tuned(config)]
+    rooms = ("training/headline", "evaluation/slots")
     taught = made.with_name(f"{config.name}-taught")
     command = python_command(
-        "training headline teach", data=made, output=taught, count=config.teach, invented=config.invented,
-        beams=config.teach_beams, model=[str(model / "model") for model in models],
+        "training headline teach", data=made, model=models, output=taught, count=config.teach,
+        beams=config.teach_beams,
     )  # fmt: skip
+    choice = python_command(
+        "training headline select", data=made, model=models, output=student, inputs=config.invented
+    )
     return [
-        Stage("teach", "answers by beam search", command, outputs=(taught / "card.json",),
-              rooms=("training/headline", "evaluation/slots")),
-        _job(config, "polish", "sft", taught, [f"from={models[0]}", *config.polish]),
+        Stage("select", "the model to teach", choice, outputs=(student / "selection.json",), rooms=rooms),
+        Stage("teach", "answers by beam search", command, outputs=(taught / "card.json",), rooms=rooms),
+        _job(config, "polish", "sft", taught, [f"from={student}", *config.polish]),
     ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""`python -m training headline augment|answer|teach|best`."""
+"""`python -m training headline augment|answer|select|teach|best`."""
 
 from __future__ import annotations
 
@@ -61,13 +61,29 @@ def answer(
     )
 
 
+Models = Annotated[list[Path], typer.Option(help="model folder (Hugging Face layout); may be given again")]
+
+
+@headline.command()
+def select(
+    data: Data,
+    model: Models,
+    output: Annotated[Path, typer.Option(help="folder that gets model/ and selection.json")],
+    inputs: Annotated[int, typer.Option(min=1, help="invented inputs to try them on")] = 600,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+) -> None:
+    """Of several models the one with the fewest slot errors where the training set has no example."""
+    from training.headline import select as room
+
+    print(room.select(data, model, output, inputs, seed))
+
+
 @headline.command()
 def teach(
     data: Data,
-    model: Annotated[list[Path], typer.Option(help="model folder; answers of several are pooled")],
+    model: Models,
     output: Annotated[Path, typer.Option(help="folder of the new data set")],
     count: Annotated[int, typer.Option(min=1, help="training inputs to answer")] = 3000,
-    invented: Annotated[int, typer.Option(min=0, help="invented inputs to answer")] = 0,
     beams: Beams = 5,
     length_penalty: LengthPenalty = 1.0,
     seed: Annotated[int, typer.Option(min=0)] = 1,
@@ -76,7 +92,7 @@ def teach(
     from training.headline import teach as room
     from training.headline.beam import BeamSearch
 
-    print(room.teach(data, model, output, count, invented, seed, BeamSearch(beams, length_penalty)))
+    print(room.teach(data, model, output, count, seed, BeamSearch(beams, length_penalty)))
 
 
 @headline.command()

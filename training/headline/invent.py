@@ -1,8 +1,9 @@
 """Inputs that nobody wrote a text for: kinds of place with more attributes than training inputs of that kind.
 
-A model is best at what it has seen, and no training input shows some kinds of place with many attributes.
-Answers of several models to invented inputs of that sort, filtered by the slot check, are training data for
-them (self-training by sampling and a check: Kedzie and McKeown 2019, 1911.03373).
+A model is best at what it has seen, and no training input shows some kinds of place with many attributes. How
+a model does there can be tried without a text, by the slot check. As training data (self-training by sampling
+and a check: Kedzie and McKeown 2019, 1911.03373) answers to such inputs gained nothing on E2E: 66.0 BLEU on
+the hard split without them, 65.5 with 1,200 of them (n = 331, one seed).
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from common.errors import ConfigError, TriviumError
 from tests.fixtures.tiny_training import TINY, tiny_model, write_data, write_tokenizer
 from training.examples import ChatTokenizer
 from training.generate import generate_greedy
-from training.headline.answer import choose, closest, most_agreed
+from training.headline.answer import Answered, choose, closest
 from training.headline.augment import augment
 from training.headline.beam import BeamSearch, n_best
 from training.headline.best import BestConfig, run_best, stages
@@ -21,6 +22,7 @@ from training.headline.cli import CONFIG
 from training.headline.hard_split import split
 from training.headline.invent import invented
 from training.headline.pairs import Pairs, PairsError, read_pairs
+from training.headline.select import select
 from training.headline.swap import ValueSwapper
 from training.headline.teach import teach
 from training.layout import load_model, save_model
@@ -186,12 +188,6 @@ def user(text: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": text}]
 
 
-def test_the_text_that_most_others_resemble_is_agreed_on() -> None:
-    texts = ["A pub by the river.", "Salt is a pub by the river.", "Salt is a pub by the old river.", "No."]
-    assert most_agreed(texts) == "Salt is a pub by the river."
-    assert most_agreed(["No."] * 3) == "No."
-
-
 def test_invented_inputs_are_new_longer_and_of_known_values_in_the_usual_order() -> None:
     rng = np.random.default_rng(3)
     slots = {"name": ["A", "B", "C"], "eatType": ["pub", "café"], "food": ["Thai", "Welsh"], "near": ["D"]}
@@ -211,18 +207,27 @@ def test_no_more_inputs_are_invented_than_there_can_be() -> None:
     assert invented([Pairs({"name": "A", "eatType": "pub"}, ("text",))], 5, seed=1) == []
 
 
-def test_invented_inputs_are_taught_only_with_answers_that_pass_the_slot_check(
-    model: tuple[Path, Path], tmp_path: Path
+def test_the_model_with_the_fewest_slot_errors_is_selected(
+    model: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, data = model
-    said = teach(data, [folder], tmp_path / "taught", 4, 6, 1, BeamSearch(beams=2, max_new_tokens=6))
-    assert "to 0 of" in said  # a model without training says none of the values
-    assert len(read_pairs(tmp_path / "taught" / "train.jsonl")) == 4
+    worse = tmp_path / "worse"
+    shutil.copytree(folder, worse)
+
+    def answer(tried: Path, inputs: list[str], search: BeamSearch) -> Answered:
+        return Answered([], [], [], [3 if tried == worse else 2], 9)
+
+    monkeypatch.setattr("training.headline.select.answer", answer)
+    select(data, [worse, folder], tmp_path / "student", 3, 1)
+    record = json.loads((tmp_path / "student" / "selection.json").read_text())
+    assert record["errors"] == {str(worse): 3, str(folder): 2}
+    assert record["model"] == str(folder)
+    load_model(tmp_path / "student" / "model")
 
 
 def test_the_beam_teaches_a_data_set(model: tuple[Path, Path], tmp_path: Path) -> None:
     folder, data = model
-    teach(data, [folder, folder], tmp_path / "taught", 4, 0, 1, BeamSearch(beams=2, max_new_tokens=6))
+    teach(data, [folder, folder], tmp_path / "taught", 4, 1, BeamSearch(beams=2, max_new_tokens=6))
     groups = read_pairs(tmp_path / "taught" / "train.jsonl")
     assert len(groups) == 4
     assert all(len(pairs.texts) == 1 for pairs in groups)
@@ -235,6 +240,7 @@ def test_the_shipped_configuration_is_a_chain_of_commands() -> None:
     assert (
         names.index("augment")
         < names.index("sft-1")
+        < names.index("select")
         < names.index("polish")
         < names.index("answer testset-outputs")
         < names.index("sign")
