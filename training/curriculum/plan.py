@@ -68,9 +68,8 @@ class _Plan:
             PAIRS.command, config=recipe, data=self.config.data.folder, output=output,
             set=self.config.pairs.set, **{"from": self.folder("full", 1)},
         )  # fmt: skip
-        return Stage(
-            "pairs", "preference pairs", command, (output / "report.json",), (recipe,), after=("data", "full 1")
-        )
+        after = ("data", "full 1")
+        return Stage("pairs", "preference pairs", command, (output / "report.json",), (recipe,), after=after)
 
     def trained(self, key: str, recipe: Recipe, settings: list[str], seed: int) -> list[Stage]:
         """One technique with one seed: its training, and its outcome where the job does not write it."""

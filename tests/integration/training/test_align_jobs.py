@@ -13,14 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from tests.fixtures.tiny_training import (
-    TINY,
-    pairs,
-    tiny_model,
-    write_data,
-    write_references,
-    write_tokenizer,
-)
+from tests.fixtures.tiny_training import pairs, write_data, write_home
 from training.__main__ import main
 from training.alignment import preference, reward_job, rlhf, runs
 from training.alignment.assess import assess_greedy
@@ -31,8 +24,8 @@ from training.alignment.tasks import REWARD_HEAD, dev_inputs, load_start
 from training.checkpoint import CheckpointError
 from training.config import SftConfig
 from training.curriculum.records import read_records
-from training.examples import ChatTokenizer, ExamplesError
-from training.layout import LayoutError, save_model
+from training.examples import ExamplesError
+from training.layout import LayoutError
 from training.loop import Interrupted
 from training.outcome import Outcome
 from training.sft import sft
@@ -45,14 +38,10 @@ SMALL = {"inputs": 20, "answers": 4, "min_margin": 0.01, "held_out": 0.3, "sampl
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set and a model that answers it, not well."""
-    folder = tmp_path_factory.mktemp("alignment")
-    data = write_references(write_data(folder / "data", pairs()))
-    tokenizer = write_tokenizer(data, folder / "tokenizer")
-    special = ChatTokenizer(tokenizer).special
-    save_model(folder / "random", tiny_model().state_dict(), TINY, tokenizer, special)
+    folder = write_home(tmp_path_factory.mktemp("alignment"))
     values = {
-        "from": str(folder / "random"), "data": str(data), "output": str(folder / "sft"), "max_steps": 60,
-        "mlflow": False, "threads": 1, "precision": "fp32", "compile": "never",
+        "from": str(folder / "base"), "data": str(folder / "data"), "output": str(folder / "sft"),
+        "max_steps": 60, "mlflow": False, "threads": 1, "precision": "fp32", "compile": "never",
         "batch": {"row_tokens": 64, "rows": 8}, "optimizer": {"lr": 0.01},
     }  # fmt: skip
     sft(SftConfig.from_dict(values, "test"))
@@ -219,7 +208,7 @@ def test_a_loss_that_is_no_number_stops_with_the_weights_as_they_were(
 
 
 def test_answers_that_never_end_or_never_differ_are_refused(work: Path) -> None:
-    random = str(work / "random")
+    random = str(work / "base")
     with pytest.raises(AlignmentError, match="ended with the end token"):
         rlhf.align_rlhf(rlhf_settings(work, "endless", **{"from": random, "sampling": {"max_new_tokens": 2}}))
     equal = {**SMALL, "sampling": {"max_new_tokens": 24, "temperature": 1e-4}}
