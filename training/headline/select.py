@@ -25,15 +25,14 @@ def select(data: Path, models: Sequence[Path], output: Path, count: int, seed: i
     `output/model`, beside `selection.json` with the errors of each."""
     inputs = [pairs.prompt for pairs in invented(read_pairs(data / "train.jsonl"), count, seed)]
     tried = [answer(model, inputs, BeamSearch(beams=1)) for model in models]
-    errors = [made.errors for made in tried]
-    best = models[errors.index(min(errors))]
+    errors = {str(model): made.errors for model, made in zip(models, tried, strict=True)}
+    best = min(errors, key=errors.__getitem__)
     record = {
-        "inputs": len(inputs), "slots": tried[0].slots, "model": str(best),
-        "errors": {str(model): count for model, count in zip(models, errors, strict=True)},
+        "inputs": len(inputs), "slots": tried[0].slots, "model": best, "errors": errors,
     }  # fmt: skip
     with atomic_folder(output) as part:
         shutil.copytree(best, part / "model")
         (part / "selection.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    counted = ", ".join(f"{model}: {count}" for model, count in zip(models, errors, strict=True))
+    counted = ", ".join(f"{model}: {wrong}" for model, wrong in errors.items())
     asked = f"{tried[0].slots:,} slots of {len(inputs):,} invented inputs"
     return f"{output}: {best}; slot errors in {asked}: {counted}"
