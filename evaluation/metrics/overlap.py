@@ -9,6 +9,7 @@ ROUGE: Lin (2004), ROUGE: A Package for Automatic Evaluation of Summaries.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import zip_longest
 
 import numpy as np
@@ -29,9 +30,9 @@ def reference_streams(references: Groups) -> list[list[str | None]]:
 
 def bleu(hypotheses: Sequence[str], references: Groups) -> tuple[Measure, str]:
     """Corpus BLEU-4 in points, lower-cased, 13a tokens, closest reference length; and its signature."""
-    metric = BLEU(lowercase=True, tokenize="13a")
+    metric = _bleu_of(_frozen(references))
     measure = _sacrebleu_measure(
-        metric, hypotheses, references, "bleu", "BLEU", "sacrebleu, 13a tokens, lower-cased, all references"
+        metric, hypotheses, "bleu", "BLEU", "sacrebleu, 13a tokens, lower-cased, all references"
     )
     return measure, str(metric.get_signature())
 
@@ -45,19 +46,35 @@ def sentence_bleu(hypothesis: str, references: Sequence[str]) -> float:
 
 def chrf(hypotheses: Sequence[str], references: Groups) -> tuple[Measure, str]:
     """Corpus chrF2 in points (character 6-grams, case kept, best reference), and sacrebleu's signature."""
-    metric = CHRF()
+    metric = _chrf_of(_frozen(references))
     measure = _sacrebleu_measure(
-        metric, hypotheses, references, "chrf", "chrF", "sacrebleu chrF2, character 6-grams, best reference"
+        metric, hypotheses, "chrf", "chrF", "sacrebleu chrF2, character 6-grams, best reference"
     )
     return measure, str(metric.get_signature())
 
 
+def _frozen(references: Groups) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(group) for group in references)
+
+
+# References take most of the time, and many systems are scored against the same ones, one after the other.
+@lru_cache(maxsize=1)
+def _bleu_of(references: tuple[tuple[str, ...], ...]) -> BLEU:
+    return BLEU(lowercase=True, tokenize="13a", references=reference_streams(references))
+
+
+@lru_cache(maxsize=1)
+def _chrf_of(references: tuple[tuple[str, ...], ...]) -> CHRF:
+    return CHRF(references=reference_streams(references))
+
+
 def _sacrebleu_measure(
-    metric: BLEU | CHRF, hypotheses: Sequence[str], references: Groups, key: str, label: str, description: str
+    metric: BLEU | CHRF, hypotheses: Sequence[str], key: str, label: str, description: str
 ) -> Measure:
+    """`metric` holds the references."""
     # sacrebleu keeps these two steps of its own bootstrap private; the version is pinned and a test
     # holds the result equal to corpus_score.
-    rows = metric._extract_corpus_statistics(hypotheses, reference_streams(references))
+    rows = metric._extract_corpus_statistics(hypotheses, None)
 
     def combine(sums: FloatArray) -> FloatArray:
         return np.array(

@@ -33,7 +33,7 @@ class Plots:
         groups = {
             "pareto-time": [self._scatter(self.criteria["whole"], bleu)],
             "pareto-parameters": [self._scatter(self.criteria["trainable"], bleu)],
-            "pareto-serving": [self._scatter(self.criteria["serving_cost"], bleu)],
+            "pareto-serving": [self._scatter(self.criteria["serving_cost"], bleu, best_of_equals=True)],
             "quality": [self._intervals(self.criteria[key]) for key in ("bleu", "ser")],
             "effort": [self._bars(self.criteria[key]) for key in ("whole", "memory", "artifact")],
             "win-rate": [self._intervals(self.criteria["win_rate"], line=50.0)],
@@ -44,12 +44,15 @@ class Plots:
     def _colour(self, theme: Theme, key: str) -> str:
         return theme.lane(COLOURS[self.rows[key].family])
 
-    def _scatter(self, x: Criterion, y: Criterion) -> Panel | None:
+    def _scatter(self, x: Criterion, y: Criterion, *, best_of_equals: bool = False) -> Panel | None:
+        """`best_of_equals`: of techniques at one x, which are served by the same work, show the best in y."""
         # What trains nothing has no place on a logarithmic axis.
         shown = [key for key, figure in x.figures.items() if figure.value > 0]
         keys = [key for key in self.rows if key in shown and key in y.figures]
         if not keys:
             return None
+        hidden = _behind_the_best(x, y, keys) if best_of_equals else {}
+        keys = [key for key in keys if not any(key in behind for behind in hidden.values())]
         front = pareto_front(x, y, keys)
         floor = _floor([y.figures[key].value for key in keys])
 
@@ -81,6 +84,8 @@ class Plots:
         caption = "Filled: no other technique is better in both (Pareto front). Bars: 95 % intervals."
         if low:
             caption += " Triangles lie below the axis, at the value beside the name."
+        for key, behind in hidden.items():
+            caption += f" At the cost of {key}, and no better: {', '.join(behind)}."
         return Panel(f"pareto-{x.key}", f"{y.label} against {x.label}", caption, draw, height=4.6, width=WIDE)
 
     def _point_name(self, key: str, y: Criterion, floor: float) -> str:
@@ -127,6 +132,20 @@ class Plots:
     @staticmethod
     def _bar_draw_height(keys: Sequence[str]) -> float:
         return 0.9 + 0.24 * len(keys)
+
+
+def _behind_the_best(x: Criterion, y: Criterion, keys: Sequence[str]) -> dict[str, list[str]]:
+    """Of keys whose x differs by less than a hundredth: the best in y → the others, where there are others."""
+    order = sorted(keys, key=lambda key: x.figures[key].value)
+    groups: list[list[str]] = []
+    for key in order:
+        if groups and x.figures[key].value < 1.01 * x.figures[groups[-1][0]].value:
+            groups[-1].append(key)
+        else:
+            groups.append([key])
+    sign = 1 if y.higher_is_better else -1
+    ranked = [sorted(group, key=lambda key: -sign * y.figures[key].value) for group in groups]
+    return {best: others for best, *others in ranked if others}
 
 
 def _floor(values: Sequence[float]) -> float:
