@@ -25,8 +25,12 @@ def cross_entropy_sum(hidden: Tensor, output: Tensor, targets: Tensor) -> Tensor
 
     hidden [N, H], output matrix [V, H], targets [N]. Only counted positions are multiplied with `output`.
     """
-    counted, weights = counted_positions(targets)
-    return _LinearCrossEntropy.apply(hidden[counted], output, targets[counted].clamp(min=0), weights)  # type: ignore[no-any-return,no-untyped-call]
+    if len(targets) % ROUNDING == 0 and bool((targets != IGNORED).all()):  # pretraining: nothing to gather
+        weights = hidden.new_ones(len(targets), dtype=torch.float32)
+    else:
+        counted, weights = counted_positions(targets)
+        hidden, targets = hidden.index_select(0, counted), targets[counted].clamp(min=0)
+    return _LinearCrossEntropy.apply(hidden, output, targets, weights)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def counted_positions(targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,17 +52,21 @@ class _LinearCrossEntropy(torch.autograd.Function):
         for start in range(0, len(targets), SLICE_POSITIONS):
             part = slice(start, start + SLICE_POSITIONS)
             target, weight = targets[part, None], weights[part, None]
-            log_probabilities = torch.log_softmax(hidden[part] @ output.t(), dim=-1, dtype=torch.float32)
-            loss -= (log_probabilities.gather(1, target) * weight).sum()
+            logits = (hidden[part] @ output.t()).float()
+            logits -= logits.amax(-1, keepdim=True)
+            wanted = logits.gather(1, target)
+            raised = logits.exp_()
+            total = raised.sum(-1, keepdim=True)
+            loss += ((total.log() - wanted) * weight).sum()
             if grad_hidden is not None:
-                # d loss / d logits = softmax - one-hot(target)
-                slope = log_probabilities.exp_()
-                slope.scatter_add_(1, target, slope.new_full(target.shape, -1.0))
-                slope = (slope * weight).to(hidden.dtype)
-                grad_hidden[part] = slope @ output
+                # d loss / d logits = weight * (raised / total - one-hot(target)); what a whole row has in
+                # common is left to the narrow matrices.
+                slope = raised.scatter_add_(1, target, -total).to(hidden.dtype)
+                share = weight / total
+                grad_hidden[part] = (slope @ output) * share
                 if ctx.needs_input_grad[1]:  # not where the output matrix is frozen
-                    product = slope.t() @ hidden[part]
-                    grad_output = product if grad_output is None else grad_output + product
+                    product = slope.t() @ (hidden[part] * share).to(hidden.dtype)
+                    grad_output = product if grad_output is None else grad_output.add_(product)
         ctx.save_for_backward(grad_hidden, grad_output)
         return loss
 

@@ -23,9 +23,6 @@ class RewardConfig(StrictModel):
     """1 - slot errors / slots asked for (evaluation/slots); only where the input is an attribute list."""
     bleu: float = Field(default=1.0, ge=0)
     """Sentence BLEU against the references; only where there are any."""
-    bleu_against: Literal["all", "each"] = "all"
-    """`all`: BLEU against all references at once, whose brevity penalty looks at the reference of the nearest
-    length, so that short answers are cheap. `each`: the mean of BLEU against one reference at a time."""
 
     @model_validator(mode="after")
     def _something_counts(self) -> Self:

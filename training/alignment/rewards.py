@@ -55,10 +55,6 @@ class VerifiableReward:
         """The reward of `answer` to input `index`."""
         return self.score(index, answer).reward if ended else 0.0
 
-    def _bleu(self, answer: str, references: Sequence[str]) -> float:
-        groups = [references] if self._config.bleu_against == "all" else [[one] for one in references]
-        return sum(sentence_bleu(answer, group) for group in groups) / len(groups) / 100
-
     def _weights(self, index: int) -> tuple[float, float] | None:
         slots = self._config.slots if self._attributes[index] else 0.0
         bleu = self._config.bleu if self._inputs[index].references else 0.0
@@ -67,7 +63,7 @@ class VerifiableReward:
     def _score(self, index: int, answer: str) -> Score:
         attributes, references = self._attributes[index], self._inputs[index].references
         errors = len(self._matcher.errors(attributes, answer)) if attributes else None
-        bleu = self._bleu(answer, references) if references else None
+        bleu = sentence_bleu(answer, references) / 100 if references else None
         slots, overlap = self._weights(index) or (0.0, 0.0)
         total = 0.0
         if slots and errors is not None:

@@ -135,7 +135,7 @@ class Plots:
 
 
 def _behind_the_best(x: Criterion, y: Criterion, keys: Sequence[str]) -> dict[str, list[str]]:
-    """Of keys whose x differs by less than a hundredth: the best in y → the others, where there are others."""
+    """Of keys whose x differs by less than a hundredth: the best in y → the others, if any."""
     order = sorted(keys, key=lambda key: x.figures[key].value)
     groups: list[list[str]] = []
     for key in order:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.model import SEEN_SHARE, ModelConfig
+from training.attention import SEEN_SHARE
+from training.model import ModelConfig
 
 BACKWARD = 2
 """FLOPs of a backward pass against the forward pass: gradients of inputs and of weights."""

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from training.attention import QUERY_PARTS, SEEN_SHARE
 from training.labs.arithmetic import parameter_count
 from training.loss import ROUNDING, SLICE_POSITIONS
-from training.model import QUERY_PARTS, SEEN_SHARE, ModelConfig
+from training.model import ModelConfig
 
 WIDE = 4
 """Bytes of float32."""
@@ -107,11 +108,11 @@ def layer_activations(shape: Shape) -> int:
     """Bytes that one layer keeps: inputs of its products, the two norms, probabilities, gate."""
     config, size = shape.config, shape.bytes_per_number
     hidden, wide = config.hidden_size, config.intermediate_size
-    # Queries, keys and values are copied into the layout of the batched products (one copy a query head); of
-    # keys and values every part of the queries has its own.
-    narrow = hidden + round(2 * hidden * QUERY_PARTS * SEEN_SHARE) + hidden  # the last: the mixed values
-    narrow += 4 * wide  # gate and up, silu(gate), and its product with up
-    narrow += round(config.num_attention_heads * shape.row_tokens * SEEN_SHARE)  # probabilities
+    # Queries, keys and values are copied into the layout of the batched products (one copy a query head); the
+    # mixed values are kept in it, and in that of the output projection.
+    narrow = 3 * hidden + 2 * hidden
+    narrow += 5 * wide  # gate and up, sigmoid(gate), its product with gate, and that with up
+    narrow += round(config.num_attention_heads * shape.row_tokens * SEEN_SHARE)  # exponentials
     narrow += 2 * hidden if shape.dropout else 0  # masks
     return shape.positions * (narrow * size + 2 * _norm_bytes(shape))
 
@@ -148,7 +149,7 @@ def _backward(shape: Shape, layer: int, *, last: bool) -> int:
     # In the feed-forward part three gradients as wide as the gate exist while one kept array is gone.
     feed_forward = 2 * wide + 2 * hidden
     # In attention two more arrays of scores, when what the feed-forward part kept is gone.
-    attention = 2 * probabilities + 3 * hidden - 4 * wide - 3 * hidden
+    attention = 2 * probabilities + 3 * hidden - 5 * wide - 3 * hidden
     transient = positions * size * max(feed_forward, attention)
     again = layer if shape.checkpointing else 0
     vocabulary = shape.vocabulary * hidden

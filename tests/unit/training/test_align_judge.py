@@ -45,17 +45,6 @@ def test_both_parts_are_weighted() -> None:
     assert reward(0, WHOLE) == pytest.approx(1)
 
 
-def test_bleu_against_each_reference_does_not_pay_for_being_short() -> None:
-    metric = BLEU(lowercase=True, tokenize="13a", effective_order=True)
-    long = "The Mill is a French pub by the riverside where the whole family is most welcome."
-    pub = TaskInput("1", PUB.messages, [WHOLE, long])
-    each = VerifiableReward(RewardConfig(slots=0, bleu_against="each"), [pub])
-    alone = [metric.sentence_score(WHOLE, [reference]).score / 100 for reference in pub.references]
-    assert each(0, WHOLE) == pytest.approx(sum(alone) / 2)
-    assert VerifiableReward(RewardConfig(slots=0), [pub])(0, WHOLE) == pytest.approx(1)  # each: below the long one
-    assert each(0, long) > each(0, WHOLE)
-
-
 def test_an_answer_that_never_ended_gets_nothing() -> None:
     assert VerifiableReward(RewardConfig(), [PUB])(0, WHOLE, ended=False) == 0
 
