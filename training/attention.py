@@ -24,17 +24,31 @@ SEEN_SHARE = (QUERY_PARTS + 1) / (2 * QUERY_PARTS)
 """Share of all scores of a row that is computed then."""
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Tensor:
-    """q [B, A, T, D], k and v [B, A, S, D], visible [B, T, S] and causal, that is, a query may see some of
-    the keys up to its own; returns [B, A, T, D]. A query that sees nothing gets some mean of the values.
+@torch.library.custom_op("trivium::additive_mask", mutates_args=())
+def additive_mask(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where `visible` (bool), else a number so low that its exponential is 0; same shape, of `dtype`.
+
+    Not -inf: a row that sees nothing must not become NaN. No wider than the scores, and an operation that the
+    compiler cannot look into: it would decode the booleans again in every layer, in twice the time of the
+    softmax itself.
+    """
+    return torch.where(visible, 0.0, -1e30).to(dtype)
+
+
+@additive_mask.register_fake
+def _(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    return visible.new_empty(visible.shape, dtype=dtype)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """q [B, A, T, D], k and v [B, A, S, D]; `mask` [B, T, S] is added to the scores and causal, that is, a
+    query may see some of the keys up to its own; returns [B, A, T, D]. A query that sees nothing gets some
+    mean of the values.
     """
     if q.is_cuda or k.shape[2] > 1024:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=visible[:, None])
-    # A large negative number, not -inf: a row that sees nothing must not become NaN. Added, not filled in,
-    # and no wider than the scores: 10 % more tokens/s, for the compiler makes better vector code of it.
-    hidden = torch.where(visible, 0.0, -1e30).to(q.dtype)[:, None]
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None])
     flat = [x.reshape(-1, *x.shape[2:]) for x in (q * q.shape[-1] ** -0.5, k, v)]
-    return _Attention.apply(*flat, hidden).view(q.shape)  # type: ignore[no-any-return,no-untyped-call]
+    return _Attention.apply(*flat, mask[:, None]).view(q.shape)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def _parts(queries: int, keys: int) -> list[tuple[slice, int]]:
@@ -47,16 +61,16 @@ def _parts(queries: int, keys: int) -> list[tuple[slice, int]]:
 
 
 class _Attention(torch.autograd.Function):
-    """softmax(q k' + hidden) v with e = exp(scores - their maximum) and z = the sum of e over the keys."""
+    """softmax(q k' + mask) v with e = exp(scores - their maximum) and z = the sum of e over the keys."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, hidden: Tensor) -> Tensor:
-        """q [G, T, D], k and v [G, S, D], hidden [B, 1, T, S] to [G, T, D]."""
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        """q [G, T, D], k and v [G, S, D], mask [B, 1, T, S] to [G, T, D]."""
         raised, shares, mixed = [], [], []
         for rows, end in _parts(q.shape[1], k.shape[1]):
             scores = torch.bmm(q[:, rows], k[:, :end].transpose(1, 2))
-            mask = hidden[:, :, rows, :end]
-            masked = (scores.view(mask.shape[0], -1, *mask.shape[2:]) + mask).view(scores.shape).float()
+            seen = mask[:, :, rows, :end]
+            masked = (scores.view(len(seen), -1, *seen.shape[2:]) + seen).view(scores.shape).float()
             e = torch.exp(masked - masked.amax(-1, keepdim=True))
             share = 1 / e.sum(-1, keepdim=True)
             e = e.to(q.dtype)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from common.config import StrictModel
-from training.attention import attend
+from training.attention import additive_mask, attend
 
 
 class ModelConfig(StrictModel):
@@ -95,10 +95,9 @@ class Attention(nn.Module):
         self.out = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
 
     def forward(
-        self, x: Tensor, rope: tuple[Tensor, Tensor], visible: Tensor, cache: KeyValueCache | None
+        self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor, cache: KeyValueCache | None
     ) -> Tensor:
-        """[B, T, H] to [B, T, H]; `visible` is [B, T, S] and says which of S positions each one may look
-        at."""
+        """[B, T, H] to [B, T, H]; `mask` [B, T, S] is added to the scores (`additive_mask`)."""
         rows, length, hidden = x.shape
         q, k, v = self.qkv(x).view(rows, length, -1, self.head_dim).split(self.heads, dim=2)
         q, k = rotate(q, rope), rotate(k, rope)
@@ -107,7 +106,7 @@ class Attention(nn.Module):
         groups = self.heads[0] // self.heads[1]
         if groups > 1:
             k, v = k.repeat_interleave(groups, dim=2), v.repeat_interleave(groups, dim=2)
-        mixed = attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), visible)
+        mixed = attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), mask)
         return self.out(mixed.transpose(1, 2).reshape(rows, length, hidden))  # type: ignore[no-any-return]
 
 
@@ -124,10 +123,10 @@ class Block(nn.Module):
         self.down = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
 
     def forward(
-        self, x: Tensor, rope: tuple[Tensor, Tensor], visible: Tensor, cache: KeyValueCache | None = None
+        self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor, cache: KeyValueCache | None = None
     ) -> Tensor:
         """[B, T, H] to [B, T, H]."""
-        x = x + self._drop(self.attention(self.attention_norm(x), rope, visible, cache))
+        x = x + self._drop(self.attention(self.attention_norm(x), rope, mask, cache))
         gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, dim=-1)
         # SiLU by its formula: its own backward pass takes each exponential twice.
         return x + self._drop(self.down(gate * torch.sigmoid(gate) * up))
@@ -160,11 +159,12 @@ class Llama(nn.Module):
         """Token ids [B, T], positions [B, T] and visibility [B, T, S] to hidden states [B, T, H]."""
         x = self.embedding(tokens)
         rope = (self.cos[positions][:, :, None], self.sin[positions][:, :, None])  # [B, T, 1, D/2]
+        mask = additive_mask(visible, x.dtype)
         for index, block in enumerate(self.blocks):
             if self.recompute and caches is None:
-                x = checkpoint(block, x, rope, visible, use_reentrant=False)
+                x = checkpoint(block, x, rope, mask, use_reentrant=False)
             else:
-                x = block(x, rope, visible, caches[index] if caches else None)
+                x = block(x, rope, mask, caches[index] if caches else None)
         return self.norm(x)  # type: ignore[no-any-return]
 
     def logits(self, hidden: Tensor) -> Tensor:

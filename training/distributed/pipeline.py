@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
 
+from training.attention import additive_mask
 from training.distributed.config import DistributedConfig, DistributedError
 from training.distributed.state import load_named_state, named_state
 from training.distributed.world import World
@@ -81,8 +82,9 @@ class Stage(nn.Module):
         """Token ids [B, T] (first stage) or hidden states [B, T, H] to hidden states [B, T, H]."""
         x = self.embedding(x) if self.first else x
         rope = (self.cos[positions][:, :, None], self.sin[positions][:, :, None])
+        mask = additive_mask(visible, x.dtype)
         for block in self.blocks.values():
-            x = block(x, rope, visible)
+            x = block(x, rope, mask)
         return self.norm(x) if self.last else x
 
 

@@ -93,7 +93,7 @@ def training_memory(shape: Shape) -> Memory:
         master_weights=count * WIDE if size != WIDE else 0,
         gradients=count * WIDE,
         optimizer=2 * count * WIDE,
-        batch=positions * (3 * 8 + shape.row_tokens),
+        batch=positions * (3 * 8 + shape.row_tokens * (1 + size)),  # who sees whom, and the mask made of it
         activations=activations,
         activations_per_layer=layer,
         moments={

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.attention import attend
+from training.attention import additive_mask, attend
 
 pytestmark = pytest.mark.unit
 
@@ -26,7 +26,7 @@ def arrays(queries: int, keys: int) -> tuple[tuple[Tensor, Tensor, Tensor], Tens
 @pytest.mark.parametrize(("queries", "keys"), [(64, 64), (7, 7), (4, 4), (3, 3), (1, 1), (1, 9), (5, 9)])
 def test_values_and_gradients_are_those_of_pytorch(queries: int, keys: int) -> None:
     qkv, visible = arrays(queries, keys)
-    mixed = attend(*qkv, visible)
+    mixed = attend(*qkv, additive_mask(visible, torch.float32))
     expected = F.scaled_dot_product_attention(*qkv, attn_mask=visible[:, None])
     torch.testing.assert_close(mixed, expected)
     towards = torch.randn_like(mixed)
@@ -39,7 +39,10 @@ def test_half_precision_is_near() -> None:
     qkv, visible = arrays(32, 32)
     q, k, v = (x.detach().bfloat16().requires_grad_() for x in qkv)
     towards = torch.randn(2, 3, 32, 8)
-    mixed, expected = attend(q, k, v, visible), attend(*qkv, visible)
+    mixed, expected = (
+        attend(q, k, v, additive_mask(visible, torch.bfloat16)),
+        attend(*qkv, additive_mask(visible, torch.float32)),
+    )
     assert mixed.dtype == torch.bfloat16
     torch.testing.assert_close(mixed.float(), expected, atol=0.03, rtol=0.05)
     mine = torch.autograd.grad(mixed, (q, k, v), towards.bfloat16())
@@ -50,7 +53,7 @@ def test_half_precision_is_near() -> None:
 def test_a_query_that_sees_nothing_is_finite() -> None:
     qkv, visible = arrays(8, 8)
     visible[0, 3] = False
-    mixed = attend(*qkv, visible)
+    mixed = attend(*qkv, additive_mask(visible, torch.float32))
     assert mixed.isfinite().all()
     assert all(grad.isfinite().all() for grad in torch.autograd.grad(mixed.sum(), qkv))
 
@@ -58,4 +61,4 @@ def test_a_query_that_sees_nothing_is_finite() -> None:
 def test_large_scores_do_not_overflow() -> None:
     (q, k, v), visible = arrays(16, 16)
     expected = F.scaled_dot_product_attention(q * 1e4, k, v, attn_mask=visible[:, None])
-    torch.testing.assert_close(attend(q * 1e4, k, v, visible), expected)
+    torch.testing.assert_close(attend(q * 1e4, k, v, additive_mask(visible, torch.float32)), expected)
