@@ -103,11 +103,11 @@ def assess(
         [reward(i, text, ended=a.ended) for i, (a, text) in enumerate(zip(answers, written, strict=True))]
         for answers, written in zip(samples, texts, strict=True)
     ]
-    verdicts = judge.compare(after, before)[by]
+    verdicts = judge.compare(after, before)
     return Assessment(
         judged_by=by, decoding=config.decoding,
-        greedy=win_rates(judge, after, before, config.resamples, seed),
-        sampled=win_rates(judge, texts[1], texts[0], config.resamples, seed),
+        greedy=win_rates(verdicts, config.resamples, seed),
+        sampled=win_rates(judge.compare(texts[1], texts[0]), config.resamples, seed),
         kl=mean_with_interval(
             kl_to_reference(policy, start.model, prompts, samples[1]), config.resamples, seed
         ),
@@ -115,7 +115,7 @@ def assess(
         reward_end=mean_with_interval(rewards[1], config.resamples, seed),
         length_start=_mean_length(samples[0]), length_end=_mean_length(samples[1]),
         figures=_figures(inputs, after), figures_start=_figures(inputs, before),
-        examples=examples(inputs, before, after, verdicts, _EXAMPLES),
+        examples=examples(inputs, before, after, verdicts[by], _EXAMPLES),
         inputs=[item.text for item in inputs], answers=after,
     )  # fmt: skip
 
@@ -129,7 +129,7 @@ def assess_greedy(
     """
     sampling, inputs, prompts, judge = _asked(start, dev, config)
     before, after = (_greedy(model, start, prompts, sampling) for model in (start.model, policy))
-    rates = win_rates(judge, after, before, config.resamples, seed)
+    rates = win_rates(judge.compare(after, before), config.resamples, seed)
     return {
         "decoding": "greedy",
         "win_rates_greedy": {name: rate.model_dump() for name, rate in rates.items()},

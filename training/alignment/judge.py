@@ -99,12 +99,10 @@ class Judge:
         return np.array(scores, np.float64)
 
 
-def win_rates(
-    judge: Judge, first: Sequence[str], second: Sequence[str], resamples: int, seed: int
-) -> dict[JudgeName, WinRate]:
-    """Win rate of `first` over `second` by every judge."""
+def win_rates(compared: dict[JudgeName, FloatArray], resamples: int, seed: int) -> dict[JudgeName, WinRate]:
+    """Win rate by every judge, from what `Judge.compare` gave."""
     result: dict[JudgeName, WinRate] = {}
-    for name, verdicts in judge.compare(first, second).items():
+    for name, verdicts in compared.items():
         found = mean_with_interval(verdicts, resamples, seed)
         result[name] = WinRate(
             judge=name, wins=int((verdicts == 1).sum()), ties=int((verdicts == 0.5).sum()),

@@ -88,7 +88,7 @@ def test_win_rates_count_ties_half_and_carry_an_interval() -> None:
     inputs = [PUB] * 40
     first = [WHOLE] * 20 + [HALF] * 10 + [WHOLE] * 10
     second = [HALF] * 20 + [WHOLE] * 10 + [WHOLE] * 10
-    rate = win_rates(Judge(inputs, 0.5), first, second, 2000, 1)["slots"]
+    rate = win_rates(Judge(inputs, 0.5).compare(first, second), 2000, 1)["slots"]
     assert (rate.wins, rate.ties, rate.losses) == (20, 10, 10)
     assert rate.rate == pytest.approx(25 / 40)
     # Standard error of the mean of the verdicts: about 0.0625 with these counts.
@@ -98,7 +98,7 @@ def test_win_rates_count_ties_half_and_carry_an_interval() -> None:
 
 
 def test_a_model_against_itself_is_half() -> None:
-    rate = win_rates(Judge([PUB] * 5, 0.5), [HALF] * 5, [HALF] * 5, 200, 1)["lexicographic"]
+    rate = win_rates(Judge([PUB] * 5, 0.5).compare([HALF] * 5, [HALF] * 5), 200, 1)["lexicographic"]
     assert (rate.rate, rate.low, rate.high) == (0.5, 0.5, 0.5)
 
 
