@@ -124,16 +124,24 @@ def take_step(
     targets = sum(batch.target_tokens for batch in batches)
     if not targets:
         raise NothingToLearn(f"all labels are masked in rows {name_rows(batches)}: nothing to learn")
-    loss = 0.0
-    for batch in batches:
-        part = objective(model, batch) / targets
-        part.backward()  # type: ignore[no-untyped-call]
-        optimizer.collect()
-        loss += part.item()
+    loss = accumulate(lambda batch: objective(model, batch), optimizer, batches, targets)
     norm = optimizer.grad_norm()
     if math.isfinite(loss) and math.isfinite(norm):
         optimizer.update(rate, norm)
     return loss, norm
+
+
+def accumulate(
+    loss_of: Callable[[Batch], Tensor], optimizer: FlatAdamW, batches: list[Batch], targets: int
+) -> float:
+    """Sum the gradients of the micro-batches in the optimizer; returns their summed loss over `targets`."""
+    loss = 0.0
+    for batch in batches:
+        part = loss_of(batch) / targets
+        part.backward()  # type: ignore[no-untyped-call]
+        optimizer.collect()
+        loss += part.item()
+    return loss
 
 
 def evaluate(run: Run[Model]) -> float:

@@ -182,6 +182,13 @@ def visibility(text: Tensor, branch: Tensor) -> Tensor:
     return causal & same_text & readable
 
 
+def dev_batches(data: PackedData, most: int, height: int) -> list[Batch]:
+    """The batches that every evaluation uses: the first `most` of epoch 0, all of `height` rows."""
+    rows = data.epoch(0)
+    starts = range(0, min(len(rows), most * height), height)
+    return [data.batch(rows[start : start + height], height) for start in starts]
+
+
 class BatchStream:
     """Endless batches over epochs. Its position is two numbers, so that a resumed run reads on exactly
     there."""
@@ -194,6 +201,10 @@ class BatchStream:
         self._rows = data.epoch(0)
         self.rows_per_epoch = len(self._rows)
         self.rows_per_batch = min(rows_per_batch, self.rows_per_epoch)
+
+    def steps(self, epochs: float, accumulate: int) -> int:
+        """Optimizer steps of `epochs` passes, at least one."""
+        return max(1, round(epochs * self.rows_per_epoch / (self.rows_per_batch * accumulate)))
 
     def seek(self, epoch: int, row: int) -> None:
         """Continue behind `row` rows of `epoch`."""

@@ -17,7 +17,7 @@ from training.examples import ChatTokenizer, Examples
 from training.kinds import ModelKind, OwnLlama, require_sizes
 from training.loop import Model, Objective, Run, next_token_loss
 from training.optim import FlatAdamW
-from training.packing import Batch, BatchStream, PackedData
+from training.packing import Batch, BatchStream, PackedData, dev_batches
 
 Reader = Callable[[Path, ChatTokenizer, int], Examples]
 
@@ -54,9 +54,10 @@ def prepare(task: Task[Model], checkpoints: Checkpoints) -> tuple[Run[Model], di
     examples = task.read(settings.data / "train.jsonl", task.tokenizer, batch.row_tokens)
     stream = BatchStream(_packed(task, examples), batch.rows)
     rows_per_step = stream.rows_per_batch * batch.accumulate
-    total_steps = settings.max_steps or max(1, round(settings.epochs * stream.rows_per_epoch / rows_per_step))
+    total_steps = settings.max_steps or stream.steps(settings.epochs, batch.accumulate)
     dev_data = _packed(task, _dev_examples(task, examples))
-    dev = _dev_batches(task, dev_data, stream.rows_per_batch, device)
+    most = settings.evaluation.max_batches
+    dev = [part.to(device) for part in dev_batches(dev_data, most, stream.rows_per_batch)]
 
     optimizer = FlatAdamW(model.to(device), settings.optimizer, dtype)
     progress = Progress()
@@ -106,13 +107,6 @@ def _dev_examples(task: Task[Model], train: Examples) -> Examples:
         print(f"warning: {path} is empty: the dev loss is taken on training rows", file=sys.stderr)
         return train
     return task.read(path, task.tokenizer, task.settings.batch.row_tokens)
-
-
-def _dev_batches(task: Task[Model], data: PackedData, height: int, device: torch.device) -> list[Batch]:
-    """The batches that every evaluation uses, all of one shape."""
-    rows = data.epoch(0)
-    starts = range(0, min(len(rows), task.settings.evaluation.max_batches * height), height)
-    return [data.batch(rows[start : start + height], height).to(device) for start in starts]
 
 
 def _compile(task: Task[Model], batch: Batch) -> bool:

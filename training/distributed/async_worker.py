@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,13 @@ import torch
 
 from training import hardware
 from training.distributed.config import DistributedConfig, DistributedError
-from training.distributed.corpus import Corpus, dev_batches
+from training.distributed.corpus import Corpus
 from training.distributed.server import Push, Vector, Work
 from training.distributed.world import ScoredModel, loss_of
+from training.loop import accumulate
 from training.model import Llama
 from training.optim import FlatAdamW
-from training.packing import Batch, BatchStream
+from training.packing import Batch, BatchStream, dev_batches
 
 
 class NumberedBatches:
@@ -61,7 +63,8 @@ class AsyncWorker:
         self._flat = FlatAdamW(model.to(self._device), settings.optimizer, dtype)  # for its flat vectors
         self._scored = ScoredModel(model)
         self._batches = NumberedBatches(corpus, settings)
-        dev = dev_batches(settings, corpus.dev, min(settings.batch.rows, self._batches.rows))
+        height = min(settings.batch.rows, self._batches.rows)
+        dev = dev_batches(corpus.dev, settings.evaluation.max_batches, height)
         self._dev = [batch.to(self._device) for batch in dev]
 
     def who(self) -> dict[str, Any]:
@@ -102,12 +105,7 @@ class AsyncWorker:
         if not targets:
             raise DistributedError(f"all labels of batch {task.batch} are masked: nothing to learn")
         self._flat.grad.zero_()
-        loss = 0.0
-        for batch in batches:
-            part = loss_of(self._scored, batch) / targets
-            part.backward()  # type: ignore[no-untyped-call]
-            self._flat.collect()
-            loss += part.item()
+        loss = accumulate(partial(loss_of, self._scored), self._flat, batches, targets)
         tokens = sum(batch.real_tokens for batch in batches)
         positions = sum(batch.tokens.numel() for batch in batches)
         gradient = self._flat.grad.cpu().numpy()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from training.distributed.config import DistributedConfig, DistributedError
 from training.examples import ChatTokenizer, Examples, read_answers, read_texts
-from training.packing import Batch, BatchStream, PackedData, Piece
+from training.packing import Batch, PackedData, Piece
 
 
 class ShardedData(PackedData):
@@ -60,19 +60,6 @@ def read_corpus(settings: DistributedConfig, tokenizer: ChatTokenizer) -> Corpus
 def _packed(settings: DistributedConfig, examples: Examples) -> ShardedData:
     batch = settings.batch
     return ShardedData(examples.groups, batch.row_tokens, batch.answers_per_prompt, settings.seed)
-
-
-def total_steps(settings: DistributedConfig, stream: BatchStream) -> int:
-    """Optimizer steps of the whole run."""
-    rows_per_step = stream.rows_per_batch * settings.batch.accumulate
-    return settings.max_steps or max(1, round(settings.epochs * stream.rows_per_epoch / rows_per_step))
-
-
-def dev_batches(settings: DistributedConfig, data: ShardedData, height: int) -> list[Batch]:
-    """This worker's part of the batches that every evaluation uses, all of one shape."""
-    rows = data.epoch(0)
-    starts = range(0, min(len(rows), settings.evaluation.max_batches * height), height)
-    return [data.batch(rows[start : start + height], height) for start in starts]
 
 
 def require_rows(rows_per_batch: int, settings: DistributedConfig, data: Path) -> None:

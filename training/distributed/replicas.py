@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import nullcontext
+from functools import partial
 
 import torch
 import torch.distributed as dist
@@ -18,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from training.distributed.config import DistributedConfig
 from training.distributed.state import load_named_state, named_state
 from training.distributed.world import ScoredModel, World, loss_of
+from training.loop import accumulate
 from training.model import Llama
 from training.optim import FlatAdamW
 from training.packing import Batch
@@ -65,13 +67,7 @@ class Replicas:
         return {"wait_seconds": self._waited, "state_bytes": float(self._optimizer.master.numel() * 4 * 4)}
 
     def _gradients(self, batches: list[Batch], targets: int) -> float:
-        loss = 0.0
-        for batch in batches:
-            part = loss_of(self._scored, batch) / targets
-            part.backward()  # type: ignore[no-untyped-call]
-            self._optimizer.collect()
-            loss += part.item()
-        return loss
+        return accumulate(partial(loss_of, self._scored), self._optimizer, batches, targets)
 
     def _reduce(self) -> None:
         dist.all_reduce(self._optimizer.grad)

@@ -9,7 +9,7 @@ from typing import Any
 from training.distributed.asynchronous import run_actors
 from training.distributed.cluster import cluster, device_kind
 from training.distributed.config import DistributedConfig, DistributedError, Strategy, identity_of
-from training.distributed.corpus import read_corpus, require_rows, total_steps
+from training.distributed.corpus import read_corpus, require_rows
 from training.distributed.follow import follow
 from training.distributed.job import Job
 from training.distributed.launch import run_trainer
@@ -40,7 +40,8 @@ def train(strategy: Strategy, settings: DistributedConfig) -> dict[str, Any]:
     corpus = read_corpus(settings, tokenizer)
     stream = BatchStream(corpus.train, settings.batch.rows)
     _require_fit(strategy, settings, model, stream)
-    steps, done = total_steps(settings, stream), begin(settings, identity)
+    steps = settings.max_steps or stream.steps(settings.epochs, settings.batch.accumulate)
+    done = begin(settings, identity)
     started = time.perf_counter()
     with cluster(settings.workers):
         import ray

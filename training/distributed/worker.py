@@ -22,13 +22,13 @@ from common.errors import TriviumError
 from training import hardware
 from training.checkpoint import Checkpoints, Progress
 from training.distributed.config import DistributedError
-from training.distributed.corpus import Corpus, dev_batches
+from training.distributed.corpus import Corpus
 from training.distributed.job import Job
 from training.distributed.record import note_start
 from training.distributed.world import Strategy, World
 from training.loop import NothingToLearn, TrainingDiverged, name_rows
 from training.model import Llama
-from training.packing import Batch, BatchStream
+from training.packing import Batch, BatchStream, dev_batches
 from training.tracking import MetricsFile
 
 KEPT_MORE = 3
@@ -87,7 +87,8 @@ def prepare(job: Job) -> Worker:
         for split in (corpus.train, corpus.dev):
             split.share(world.rank, world.size)
     stream = BatchStream(corpus.train, settings.batch.rows)
-    dev = [batch.to(device) for batch in dev_batches(settings, corpus.dev, stream.rows_per_batch)]
+    most = settings.evaluation.max_batches
+    dev = [batch.to(device) for batch in dev_batches(corpus.dev, most, stream.rows_per_batch)]
     counted = sum(batch.target_tokens for batch in dev) if strategy.counts_rows else 0
     checkpoints = Checkpoints(
         settings.output / "checkpoints", job.identity, settings.checkpoint.keep + KEPT_MORE
