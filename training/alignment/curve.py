@@ -85,6 +85,6 @@ def _plot(curve: dict[str, Any], path: Path) -> None:
         axis.set_ylabel(name, color=colour)
     left.set_xlabel("√KL to the start model, nats per answer")
     left.set_title("Reward over-optimisation")
-    left.legend(handles=lines, loc="lower right")
+    left.legend(handles=lines, loc="upper center")
     figure.savefig(path, format="png", dpi=120)
     pyplot.close(figure)
