@@ -1,8 +1,8 @@
-"""`python -m training.bench`: tokens/s of our loop against transformers' Trainer, and the share of the bf16
-peak.
+"""`python -m training.bench`: tokens/s of our loop against transformers' Trainer, and the share of the
+matrix-product peak.
 
-Same architecture, start weights, token ids, rows per batch, optimizer (fused AdamW), clipping and precision
-(bf16). The two take turns, each several times in one process, so that a busy machine hurts both alike; the
+Same architecture, start weights, token ids, rows per batch, optimizer (fused AdamW), clipping and precision.
+The two take turns, each several times in one process, so that a busy machine hurts both alike; the
 figure is the median of the rounds. Warm-up (compilation, first batches) is timed apart and printed.
 Both see the same dense rows without padding, so what is compared is the loop and the model code alone;
 packing and shared prompts come on top of it.
@@ -27,6 +27,7 @@ from common import cli
 from common.files import atomic_write
 from training import hardware
 from training.config import resolve_model
+from training.hardware import Precision
 from training.layout import load_model, save_model
 from training.loop import next_token_loss, take_step
 from training.model import Llama, ModelConfig
@@ -98,7 +99,7 @@ class OurLoop:
 
 
 class TransformersTrainer:
-    """transformers' Trainer with bf16 on the same weights and rows."""
+    """transformers' Trainer on the same weights and rows."""
 
     name = "transformers Trainer"
 
@@ -149,12 +150,13 @@ def bench(
     compile: Annotated[
         bool, typer.Option(help="torch.compile for our loop, where there is a compiler")
     ] = True,
+    precision: Annotated[Precision, typer.Option(help="auto is bf16 where the chip has it")] = "auto",
     threads: Annotated[int, typer.Option(help="0: OMP_NUM_THREADS or all cores", min=0)] = 0,
     output: Annotated[Path, typer.Option(help="JSON file to write")] = Path("reports/bench/train.json"),
 ) -> None:
     """Measure training speed side by side with transformers' Trainer."""
     config = resolve_model(model)
-    count, dtype = hardware.set_threads(threads), hardware.choose_dtype("auto")
+    count, dtype = hardware.set_threads(threads), hardware.choose_dtype(precision)
     torch.manual_seed(1)
     llama = Llama(config, 2048)
     data = list(torch.randint(6, 2048, (rows * 8, row_tokens + 1)))
@@ -188,7 +190,7 @@ def table(result: dict[str, Any], contenders: list[Contender]) -> str:
     lines = [
         f"{result['model']}, {result['parameters'] / 1e6:.1f} M parameters, "
         f"{result['rows']} x {result['row_tokens']} positions a step, "
-        f"{result['dtype']} ({result['bf16_unit']}), {result['threads']} threads, "
+        f"{result['dtype']} (bf16 unit: {result['bf16_unit'] or 'none'}), {result['threads']} threads, "
         f"{result['rounds']} rounds of {result['steps_per_round']} steps in turns",
         f"{'':22} {'tokens/s':>10} {'lowest':>10} {'highest':>10} {'of peak':>8} {'warm-up':>8}",
     ]

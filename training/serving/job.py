@@ -168,11 +168,8 @@ def _write(records: Sequence[Record], report: ServingReport, runs: Path) -> None
 
 
 def _serving(group: Measured, merged: Measured | None, report: ServingReport) -> Serving:
-    rates, median_of = (
-        group.tokens_per_second,
-        {g.measured_on: g.tokens_per_second.median for g in report.groups},
-    )
-    base = median_of[report.baseline]
+    rates = group.tokens_per_second
+    base = next(g.tokens_per_second.median for g in report.groups if g.measured_on == report.baseline)
     software = ", ".join(f"{name} {version}" for name, version in report.software.items() if name != "python")
     settings = report.settings
     how = (
