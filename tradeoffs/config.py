@@ -63,7 +63,8 @@ class LoadConfig(StrictModel):
     curve_start: Annotated[float, Field(gt=0)] = 4.0
     """First rate of the latency-throughput curve, requests/s."""
     curve_factor: Annotated[float, Field(gt=1)] = 3.0
-    curve_points: Count = 4
+    curve_points: Count = 6
+    """Most rates of the curve; a server that is saturated before ends it."""
     curve_seconds: Annotated[float, Field(gt=0)] = 6.0
 
 

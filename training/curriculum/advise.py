@@ -58,13 +58,7 @@ class Advisor:
 
     def summary(self, advice: Sequence[Advice]) -> list[tuple[str, str]]:
         """The page's first sentences: need and answer."""
-        wanted = (
-            "Best texts",
-            "Many tasks on one model",
-            "A small model to serve",
-            "Preferences and rewards",
-        )
-        return [(f"{item.need}:", f"{item.answer}.") for item in advice if item.need in wanted]
+        return [(f"{item.need}:", f"{item.answer}.") for item in advice if item.need in _SUMMARY]
 
     def _best(self, need: str, question: str, metric: str) -> Advice:
         ranking = rank(self.criteria[metric])
@@ -116,20 +110,26 @@ class Advisor:
         )  # fmt: skip
 
     def _lora(self) -> Advice:
-        """LoRA against full fine-tuning, by the paired test where answers were kept."""
+        """LoRA against full fine-tuning in BLEU and slot errors, by the paired test where there is one."""
         need, question = "LoRA or full fine-tuning", "Does LoRA cost quality?"
         if not {"lora", FULL} <= self.criteria["bleu"].figures.keys():
             return Advice(need, question, "not measured")
-        found = self.paired.get("lora", {}).get("bleu")
         share = self.rows["lora"].trainable / self.rows[FULL].trainable
         figure = f"it trains {share:.1%} of the parameters; {self._figure('bleu', 'lora')}"
-        if found is None:
+        tested = {key: self.paired.get("lora", {}).get(key) for key in ("bleu", "ser")}
+        found = {self.criteria[key].label: (key, made) for key, made in tested.items() if made}
+        if not found:
             answer = "no difference can be told" if self._equal_to_full("lora") else "yes"
             return Advice(need, question, answer, figure, "By the intervals; no answers for a paired test.")
-        answer = "no difference can be told"
-        if found.significant:
-            answer = "yes" if found.difference < 0 else "no, it is better"
-        return Advice(need, question, answer, figure, f"Difference {paired_words(found)}.")
+        told = [
+            f"{self._direction(*test)} by {label}" for label, test in found.items() if test[1].significant
+        ]
+        differences = "; ".join(f"{label} {paired_words(made)}" for label, (_, made) in found.items())
+        answer = listing(told) if told else "no difference can be told"
+        return Advice(need, question, answer, figure, f"LoRA less full: {differences}.")
+
+    def _direction(self, metric: str, found: Paired) -> str:
+        return "better" if (found.difference > 0) == self.criteria[metric].higher_is_better else "worse"
 
     def _student(self) -> Advice:
         """The best distilled student against the same student without a teacher."""

@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.outcomes import TABLE, outcome_of, write_suite
+from training.curriculum.advise import Advisor
 from training.curriculum.aggregate import combine, rows_of
+from training.curriculum.figures import criteria
 from training.curriculum.page import write_comparison
+from training.curriculum.prices import PRICE_FILE, MachinePrice
 from training.curriculum.records import read_records
+from training.curriculum.significance import Paired
 from training.outcome import Figure, OutcomeError
 
 pytestmark = pytest.mark.unit
@@ -68,6 +72,24 @@ def test_advice_follows_from_the_figures(suite: Path) -> None:
     assert "+2.8 BLEU" in advice["A small model to serve"]
     assert document["against_full"]["prompt"]["bleu"]["significant"]
     assert "full" not in document["against_full"]
+
+
+@pytest.mark.parametrize(
+    ("bleu", "ser", "answer"),
+    [
+        (1.3, 3.3, "better by BLEU and worse by slot error rate"),
+        (0.0, -2.0, "better by slot error rate"),
+        (0.0, 0.0, "no difference can be told"),
+    ],
+)
+def test_lora_is_judged_by_slot_errors_too(suite: Path, bleu: float, ser: float, answer: str) -> None:
+    rows = rows_of(read_records(suite / "runs"))
+    paired = {
+        key: Paired(key, difference, None, None, 0.001, 0.001 if difference else 1.0, 40, 1)
+        for key, difference in (("bleu", bleu), ("ser", ser))
+    }
+    advisor = Advisor(rows, criteria(rows, MachinePrice.from_yaml(PRICE_FILE)), {"lora": paired})
+    assert next(item.answer for item in advisor.advice() if item.need == "LoRA or full fine-tuning") == answer
 
 
 def test_markdown_tables_have_even_rows(suite: Path) -> None:
