@@ -94,13 +94,15 @@ def _read(
         table, bad = build_table(source, work, quarantine, bar.update)
     good, bad_total = 0 if table is None else len(table), bad.total()
     share = bad_total / max(1, good + bad_total)
+    if not good + bad_total:
+        raise DataError(
+            f"{source.name}: the source is empty: no row to train on; name another one by source=…"
+        )
     if table is None or share > config.max_bad_share:
         kept = config.output / f"{config.name}.quarantine.jsonl"
         with atomic_path(kept) as temporary:
             temporary.write_bytes(rejected.read_bytes())
-        reasons = (
-            ", ".join(f"{reason} {count:,}" for reason, count in bad.most_common()) or "the source is empty"
-        )
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in bad.most_common())
         raise DataError(
             f"{source.name}: {bad_total:,} of {good + bad_total:,} rows are bad ({share:.1%}; {reasons}); "
             f"see {kept}, mend the source or raise max_bad_share (now {config.max_bad_share:.1%})"
