@@ -84,22 +84,29 @@ FAMILIES: tuple[Family, ...] = (
 
 def combine(figures: Sequence[Figure]) -> Combined:
     """One figure out of one per seed; see above for the interval."""
-    first, values = figures[0], [figure.value for figure in figures]
-    value, n = fmean(values), min(figure.n for figure in figures)
-    if len(figures) == 1:
-        return Combined(value, n, 1, first.ci_low, first.ci_high, None, first.unit, first.higher_is_better)
-    spread = stdev(values)
-    between = _quantile(len(values) - 1) * spread / math.sqrt(len(values))
-    sides = [
-        (figure.value - figure.ci_low, figure.ci_high - figure.value)
-        for figure in figures
-        if figure.ci_low is not None and figure.ci_high is not None
-    ]
-    within = [math.sqrt(fmean([side[end] ** 2 for side in sides])) if sides else 0.0 for end in (0, 1)]
-    low, high = value - math.hypot(within[0], between), value + math.hypot(within[1], between)
-    if first.metric == "ser" or min(values) >= 0:
+    first, value, n = figures[0], fmean(f.value for f in figures), min(f.n for f in figures)
+    low, high, spread = doubt([(f.value, f.ci_low, f.ci_high) for f in figures])
+    if (
+        spread is not None
+        and low is not None
+        and (first.metric == "ser" or min(f.value for f in figures) >= 0)
+    ):
         low = max(0.0, low)  # no rate or score here is negative
-    return Combined(value, n, len(values), low, high, spread, first.unit, first.higher_is_better)
+    return Combined(value, n, len(figures), low, high, spread, first.unit, first.higher_is_better)
+
+
+def doubt(
+    seeds: Sequence[tuple[float, float | None, float | None]],
+) -> tuple[float | None, float | None, float | None]:
+    """Interval of the mean and standard deviation between seeds, out of value, low and high of each seed."""
+    if len(seeds) == 1:
+        return seeds[0][1], seeds[0][2], None
+    values = [value for value, _, _ in seeds]
+    value, spread = fmean(values), stdev(values)
+    between = _quantile(len(values) - 1) * spread / math.sqrt(len(values))
+    sides = [(v - low, high - v) for v, low, high in seeds if low is not None and high is not None]
+    within = [math.sqrt(fmean([side[end] ** 2 for side in sides])) if sides else 0.0 for end in (0, 1)]
+    return value - math.hypot(within[0], between), value + math.hypot(within[1], between), spread
 
 
 def _quantile(degrees: int) -> float:
@@ -111,11 +118,11 @@ def _quantile(degrees: int) -> float:
 
 def _row(key: str, found: Sequence[Record], runs: dict[Path, Record]) -> Row:
     outcomes = [record.outcome for record in found]
-    metrics = {figure.metric: None for outcome in outcomes for figure in outcome.figures}
-    quality = {
-        metric: combine([figure for outcome in outcomes if (figure := outcome.figure(metric))])
-        for metric in metrics
-    }
+    by_metric: dict[str, list[Figure]] = {}
+    for outcome in outcomes:
+        for figure in [*outcome.figures, *_win_rate(outcome)]:
+            by_metric.setdefault(figure.metric, []).append(figure)
+    quality = {metric: combine(figures) for metric, figures in by_metric.items()}
     first = outcomes[0]
     return Row(
         key=key, label=first.label, family=first.family, records=tuple(found), quality=quality,
@@ -125,6 +132,15 @@ def _row(key: str, found: Sequence[Record], runs: dict[Path, Record]) -> Row:
         peak_bytes=max(outcome.peak_rss_bytes for outcome in outcomes),
         artifact_bytes=first.artifact_bytes, tokens=fmean(outcome.tokens for outcome in outcomes),
     )  # fmt: skip
+
+
+def _win_rate(outcome: Outcome) -> list[Figure]:
+    """The judge's verdict on an aligned model, a share of the dev inputs; empty for other techniques."""
+    rate, low, high = (outcome.details.get(key) for key in ("win_rate", "win_low", "win_high"))
+    bleu = outcome.figure("bleu")
+    if bleu and isinstance(rate, float) and isinstance(low, float) and isinstance(high, float):
+        return [Figure(metric="win_rate", value=rate, n=bleu.n, ci_low=low, ci_high=high)]
+    return []
 
 
 def _seconds_with_origins(record: Record, runs: dict[Path, Record]) -> float:

@@ -29,16 +29,21 @@ def criteria(rows: Sequence[Row], price: MachinePrice) -> dict[str, Criterion]:
             rows, "serving_cost", "serving cost per million tokens", price.currency, 1, 4,
             lambda row: _serving(row, price),
         ),
-        _win_rate(rows),
+        Criterion(
+            "win_rate", "win rate against its start model", "%", 100, 1, True, _combined(rows, "win_rate")
+        ),
     ]  # fmt: skip
     return {criterion.key: criterion for criterion in made}
 
 
 def _quality(rows: Sequence[Row], metric: str, label: str, digits: int) -> Criterion:
-    found = {row.key: row.quality[metric] for row in rows if metric in row.quality}
     unit = "%" if metric == "ser" else ""
-    figures = {key: Figure(c.value, c.n, (c.low, c.high)) for key, c in found.items()}
-    return Criterion(metric, label, unit, 1, digits, metric != "ser", figures)
+    return Criterion(metric, label, unit, 1, digits, metric != "ser", _combined(rows, metric))
+
+
+def _combined(rows: Sequence[Row], metric: str) -> dict[str, Figure]:
+    found = {row.key: row.quality[metric] for row in rows if metric in row.quality}
+    return {key: Figure(c.value, c.n, (c.low, c.high)) for key, c in found.items()}
 
 
 def _make(
@@ -52,14 +57,3 @@ def _make(
 def _serving(row: Row, price: MachinePrice) -> float | None:
     serving = row.first.serving
     return price.million_tokens(serving.tokens_per_second) if serving else None
-
-
-def _win_rate(rows: Sequence[Row]) -> Criterion:
-    """Of the lowest seed; its interval is over inputs."""
-    figures = {}
-    for row in rows:
-        rate, low, high = (row.first.details.get(key) for key in ("win_rate", "win_low", "win_high"))
-        if isinstance(rate, float) and isinstance(low, float) and isinstance(high, float):
-            bleu = row.quality.get("bleu")
-            figures[row.key] = Figure(rate, bleu.n if bleu else None, (low, high))
-    return Criterion("win_rate", "win rate against its start model", "%", 100, 1, True, figures)

@@ -16,7 +16,7 @@ from training.curriculum.figures import criteria
 from training.curriculum.page import write_comparison
 from training.curriculum.prices import PRICE_FILE, MachinePrice
 from training.curriculum.records import read_records
-from training.curriculum.significance import Paired
+from training.curriculum.significance import Paired, _mean
 from training.outcome import Figure, OutcomeError
 
 pytestmark = pytest.mark.unit
@@ -74,6 +74,28 @@ def test_advice_follows_from_the_figures(suite: Path) -> None:
     assert "full" not in document["against_full"]
 
 
+def test_pairs_and_win_rates_are_over_all_seeds(suite: Path) -> None:
+    document = json.loads((suite / "report/comparison.json").read_text())
+    assert document["against_full"]["lora"]["bleu"]["seeds"] == [1, 2, 3]
+    assert document["against_full"]["dora"]["bleu"]["seeds"] == [1]
+    dpo = next(row for row in document["techniques"] if row["technique"] == "dpo")
+    assert dpo["quality"]["win_rate"]["value"] == pytest.approx(dpo["details"]["win_rate"])
+
+
+def test_a_difference_that_every_seed_sees_stands_and_one_that_changes_its_sign_does_not() -> None:
+    def over(*differences: float) -> Paired:
+        return _mean(
+            [Paired("bleu", d, d - 1, d + 1, 0.01, 0.01, 40, (i,)) for i, d in enumerate(differences)]
+        )
+
+    steady, torn = over(2.0, 2.1, 1.9), over(3.0, -2.0, 0.5)
+    assert steady.p < 0.01
+    assert (steady.low or 0) > 0.9
+    assert torn.p > 0.5
+    assert (torn.low or 0) < 0 < (torn.high or 0)
+    assert over(2.0).p == 0.01, "one seed keeps its test"
+
+
 @pytest.mark.parametrize(
     ("bleu", "ser", "answer"),
     [
@@ -85,7 +107,7 @@ def test_advice_follows_from_the_figures(suite: Path) -> None:
 def test_lora_is_judged_by_slot_errors_too(suite: Path, bleu: float, ser: float, answer: str) -> None:
     rows = rows_of(read_records(suite / "runs"))
     paired = {
-        key: Paired(key, difference, None, None, 0.001, 0.001 if difference else 1.0, 40, 1)
+        key: Paired(key, difference, None, None, 0.001, 0.001 if difference else 1.0, 40, (1,))
         for key, difference in (("bleu", bleu), ("ser", ser))
     }
     advisor = Advisor(rows, criteria(rows, MachinePrice.from_yaml(PRICE_FILE)), {"lora": paired})
