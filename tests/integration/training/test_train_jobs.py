@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.fixtures.tiny_training import TINY, pairs, write_data, write_tokenizer
+from tests.fixtures.tiny_training import FOODS, NAMES, TINY, pairs, write_data, write_tokenizer
 from training.__main__ import main
 from training.config import PretrainConfig, SftConfig
 from training.pretrain import pretrain
@@ -152,12 +152,17 @@ def test_fine_tuning_learns_to_answer_and_its_model_loads_in_transformers(data: 
     folder = tmp_path / "sft" / "model"
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     assert model.dtype == torch.float32
-    message = [{"role": "user", "content": "name[Blue Kettle], food[Welsh]"}]
-    prompt = tokenizer.apply_chat_template(
-        message, add_generation_prompt=True, return_tensors="pt", return_dict=True
-    )
-    answer = tokenizer.decode(model.generate(**prompt, max_new_tokens=40)[0], skip_special_tokens=True)
-    assert "Blue Kettle" in answer.removeprefix(message[0]["content"])
+    # One answer of so small a model hangs on the last bit of a matrix product; most of twenty do not.
+    asked = [(name, f"name[{name}], food[{food}]") for name in NAMES for food in FOODS]
+    right = 0
+    for name, content in asked:
+        message = [{"role": "user", "content": content}]
+        prompt = tokenizer.apply_chat_template(
+            message, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        made = model.generate(**prompt, max_new_tokens=40)[0]
+        right += name in tokenizer.decode(made, skip_special_tokens=True).removeprefix(content)
+    assert right > len(asked) / 2, "by chance a fifth"
     samples = [json.loads(line) for line in (tmp_path / "sft" / "samples.jsonl").read_text().splitlines()]
     assert {sample["step"] for sample in samples} == {100, 200}
 
