@@ -65,6 +65,8 @@ class LoadConfig(StrictModel):
     curve_factor: Annotated[float, Field(gt=1)] = 3.0
     curve_points: Count = 6
     """Most rates of the curve; a server that is saturated before ends it."""
+    curve_refine: Annotated[int, Field(ge=0, le=10)] = 2
+    """Rates that halve the gap between the highest that kept the SLO and the next."""
     curve_seconds: Annotated[float, Field(gt=0)] = 6.0
 
 

@@ -98,6 +98,7 @@ def _run_curve(load: LoadConfig, target: list[str], output: Path) -> list[CurveP
         "--factor": load.curve_factor,
         "--seconds": load.curve_seconds,
         "--max-points": load.curve_points,
+        "--refine": load.curve_refine,
     }
     steps = [text for name, value in ladder.items() for text in (name, str(value))]
     _harness("curve", ["--scenario", str(load.curve), "--output", str(output), *target, *steps])

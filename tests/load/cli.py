@@ -63,11 +63,12 @@ def curve(
     seconds: Annotated[float, typer.Option(help="measured time at each rate", min=1, max=600)] = 15.0,
     max_points: Annotated[int, typer.Option(help="give up after so many rates", min=1, max=20)] = 8,
     max_seconds: Annotated[float, typer.Option(help="start no rate after so long", min=1)] = 240.0,
+    refine: Annotated[int, typer.Option(help="then so many rates around the capacity", min=0, max=10)] = 0,
 ) -> None:  # fmt: skip
     """Raise the rate until the server is saturated: the latency-throughput curve."""
     loaded = Scenario.from_yaml(scenario, override)
     target = Target(url, model, _headers(header), allow_remote, road, inputs, workers)
-    bounds = CurveBounds(start, factor, seconds, max_points, max_seconds)
+    bounds = CurveBounds(start, factor, seconds, max_points, max_seconds, refine)
     result = run_curve(loaded, scenario.parent, target, output, bounds)
     print(curve_table(result))
     print(f"written     {output / 'curve.json'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -33,6 +34,7 @@ class CurveBounds:
     seconds: float
     max_points: int
     max_seconds: float
+    refine: int = 0
 
 
 def run_curve(
@@ -40,29 +42,13 @@ def run_curve(
 ) -> dict[str, Any]:
     """Run the ladder; writes `output/curve.json` and each point's files under `output/point-<n>`.
 
-    Ends at the first saturated or invalid point, or at a bound; `stopped` says which.
+    Ends at the first saturated or invalid point, or at a bound; `stopped` says which. Then `bounds.refine`
+    rates halve the gap (as a ratio) between the highest that kept the SLO and the next.
     """
-    started = time.monotonic()
-    points: list[dict[str, Any]] = []
-    stopped = f"{bounds.max_points} rates were run"
-    for number in range(bounds.max_points):
-        rate = bounds.start * bounds.factor**number
-        if rate > MAX_RATE or rate * (bounds.seconds + scenario.warmup_seconds) > scenario.max_requests:
-            stopped = f"{rate:g} requests/s is beyond max_requests or {MAX_RATE:g}/s"
-            break
-        if time.monotonic() - started > bounds.max_seconds:
-            stopped = f"{bounds.max_seconds:g} s were used"
-            break
-        print(f"{rate:g} requests/s for {bounds.seconds:g} s", file=sys.stderr)
-        rung = scenario.with_rate(rate, bounds.seconds)
-        result = run_scenario(rung, folder, target, output / f"point-{number + 1}")
-        points.append(_point(rate, result, points[0] if points else None))
-        if points[-1]["saturated"]:
-            stopped = points[-1]["saturated"]
-            break
-        if not result["verdict"]["valid"]:
-            stopped = "; ".join(result["verdict"]["reasons"])
-            break
+    ladder = _Ladder(scenario, folder, target, output, bounds)
+    stopped = ladder.climb()
+    ladder.halve_the_gap()
+    points = sorted(ladder.points, key=lambda point: point["rate"])
     curve = {
         "schema": "trivium.load-curve/v1",
         "scenario": scenario.name,
@@ -75,6 +61,59 @@ def run_curve(
     }
     atomic_write(output / "curve.json", json.dumps(curve, indent=2) + "\n")
     return curve
+
+
+class _Ladder:
+    """The points measured so far, in the order of the runs."""
+
+    def __init__(
+        self, scenario: Scenario, folder: Path, target: Target, output: Path, bounds: CurveBounds
+    ) -> None:
+        self._scenario, self._folder, self._target = scenario, folder, target
+        self._output, self._bounds = output, bounds
+        self._started = time.monotonic()
+        self.points: list[dict[str, Any]] = []
+
+    def climb(self) -> str:
+        """Rising rates until one is too many; returns why no higher one was run."""
+        bounds = self._bounds
+        for number in range(bounds.max_points):
+            rate = bounds.start * bounds.factor**number
+            if refusal := self._beyond_bounds(rate):
+                return refusal
+            reasons = self._measure(rate)
+            if self.points[-1]["saturated"]:
+                return str(self.points[-1]["saturated"])
+            if reasons:
+                return "; ".join(reasons)
+        return f"{bounds.max_points} rates were run"
+
+    def halve_the_gap(self) -> None:
+        """Rates between the highest that was sustained and the lowest above it that was not."""
+        for _ in range(self._bounds.refine):
+            low = max((p["rate"] for p in self.points if _sustained(p)), default=None)
+            high = min((p["rate"] for p in self.points if low and p["rate"] > low), default=None)
+            if low is None or high is None or self._beyond_bounds(rate := math.sqrt(low * high)):
+                return
+            self._measure(rate)
+
+    def _measure(self, rate: float) -> list[str]:
+        """Run one rate; returns why the run is not valid."""
+        bounds = self._bounds
+        print(f"{rate:g} requests/s for {bounds.seconds:g} s", file=sys.stderr)
+        rung = self._scenario.with_rate(rate, bounds.seconds)
+        output = self._output / f"point-{len(self.points) + 1}"
+        result = run_scenario(rung, self._folder, self._target, output)
+        self.points.append(_point(rate, result, self.points[0] if self.points else None))
+        return [] if result["verdict"]["valid"] else list(result["verdict"]["reasons"])
+
+    def _beyond_bounds(self, rate: float) -> str | None:
+        bounds, scenario = self._bounds, self._scenario
+        if rate > MAX_RATE or rate * (bounds.seconds + scenario.warmup_seconds) > scenario.max_requests:
+            return f"{rate:g} requests/s is beyond max_requests or {MAX_RATE:g}/s"
+        if time.monotonic() - self._started > bounds.max_seconds:
+            return f"{bounds.max_seconds:g} s were used"
+        return None
 
 
 def _point(rate: float, result: dict[str, Any], first: dict[str, Any] | None) -> dict[str, Any]:
