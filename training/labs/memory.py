@@ -20,6 +20,12 @@ from training.model import ModelConfig
 
 WIDE = 4
 """Bytes of float32."""
+KERNEL_BYTES = 500_000
+"""What oneDNN writes and keeps of code for each shape of a bf16 product on a CPU (measured, AVX-512); float32
+products come from a library with ready kernels."""
+_PRODUCTS = 3 * 5 + 6 * QUERY_PARTS
+"""Shapes of products in a step: forward, by input and by weight, of four layers and the logits; two of
+attention with two gradients each, for every part of the queries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,8 @@ class Shape:
     """Of the numbers it computes with: 4 for fp32, 2 for bf16."""
     checkpointing: bool = False
     dropout: bool = False
+    compiles_products: bool = False
+    """Whether the CPU's bf16 unit is used, through kernels that oneDNN compiles for every shape."""
 
     @property
     def positions(self) -> int:
@@ -56,6 +64,8 @@ class Memory:
     """AdamW's two moments, float32."""
     batch: int
     """Token ids, positions, targets, the visibility matrix."""
+    kernels: int
+    """Compiled matrix products; the same for every size of model."""
     activations: int
     """What all layers keep for the backward pass."""
     activations_per_layer: int
@@ -66,7 +76,8 @@ class Memory:
     @property
     def states(self) -> int:
         """Bytes that are there all the time."""
-        return self.weights + self.master_weights + self.gradients + self.optimizer + self.batch
+        held = self.weights + self.master_weights + self.gradients + self.optimizer
+        return held + self.batch + self.kernels
 
     @property
     def peak_moment(self) -> str:
@@ -94,6 +105,7 @@ def training_memory(shape: Shape) -> Memory:
         gradients=count * WIDE,
         optimizer=2 * count * WIDE,
         batch=positions * (3 * 8 + shape.row_tokens * (1 + size)),  # who sees whom, and the mask made of it
+        kernels=_PRODUCTS * KERNEL_BYTES if shape.compiles_products else 0,
         activations=activations,
         activations_per_layer=layer,
         moments={

@@ -59,6 +59,7 @@ def check_cases(threads: int) -> dict[str, TrialConfig]:
         "nano, 8 x 256, checkpointing": case(nano, 8, activation_checkpointing=True),
         "small, 2 x 256": case(small, 2),
         "0.9 M, 4 x 256, bf16": case(narrow, 4, vocabulary=1024, precision="bf16"),
+        "nano, 4 x 256, bf16": case(nano, 4, precision="bf16"),
     }
 
 

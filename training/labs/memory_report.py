@@ -29,11 +29,14 @@ class Speed:
 
 
 def shape_of(config: TrialConfig) -> Shape:
-    """What the memory of a trial depends on."""
+    """What the memory of a trial depends on, here."""
+    from training.hardware import bf16_support
+
     return Shape(
         config.model, config.vocabulary, config.rows, config.row_tokens,
         bytes_per_number=2 if config.precision == "bf16" else 4,
         checkpointing=config.activation_checkpointing, dropout=config.dropout > 0,
+        compiles_products=config.precision == "bf16" and bf16_support() not in (None, "cuda"),
     )  # fmt: skip
 
 
@@ -102,6 +105,7 @@ def _memory_lines(memory: Memory, shape: Shape) -> list[str]:
         "gradients, float32 sum": memory.gradients,
         "AdamW moments": memory.optimizer,
         "batch": memory.batch,
+        "compiled matrix products": memory.kernels,
         f"activations: {layers}, {kept}": memory.activations,
         **{f"  with what comes and goes at the {name}": size for name, size in memory.moments.items()},
         f"peak: states and the {memory.peak_moment}": memory.peak,
