@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 import time
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +24,22 @@ def write_text(path: Path, megabytes: int, seed: int) -> None:
     """A text of about `megabytes` MB: Zipf-distributed invented words among common English ones."""
     rng = random.Random(seed)
     rare = ["".join(rng.choices(_SYLLABLES, k=rng.randint(1, 4))) for _ in range(30_000)]
-    weights = [1 / (rank + 10) for rank in range(len(rare))]
+    cumulative = list(accumulate(1 / (rank + 10) for rank in range(len(rare))))
     written, before = 0, ""
     with path.open("w", encoding="utf-8") as stream:
         while written < megabytes * 1_000_000:
-            paragraph = before if before and rng.random() < _REPEATED else _paragraph(rng, rare, weights)
+            paragraph = before if before and rng.random() < _REPEATED else _paragraph(rng, rare, cumulative)
             before = paragraph
             written += stream.write(paragraph + "\n\n")
 
 
-def _paragraph(rng: random.Random, rare: list[str], weights: list[float]) -> str:
+def _paragraph(rng: random.Random, rare: list[str], cumulative: list[float]) -> str:
     sentences = []
     for _ in range(rng.randint(*_SENTENCES_PER_PARAGRAPH)):
         count = rng.randint(*_WORDS_PER_SENTENCE)
         words = [
             rng.choice(_COMMON) if rng.random() < 0.45 else word
-            for word in rng.choices(rare, weights, k=count)
+            for word in rng.choices(rare, cum_weights=cumulative, k=count)
         ]
         sentences.append(" ".join(words).capitalize() + ".")
     return " ".join(sentences)

@@ -79,9 +79,11 @@ def memory(
     if check:
         from training.labs.memory_check import check_cases, check_table, compare
 
-        checked = compare(check_cases(threads), speed)
+        checked = compare(check_cases(threads))
         print(f"\n{check_table(checked)}")
-        result["check"] = [asdict(one) | {"error": one.error} for one in checked]
+        result["check"] = [
+            asdict(one) | {"error": one.error, "speed_error": one.speed_error} for one in checked
+        ]
     if output is not None:
         atomic_write(output, json.dumps(result, indent=2) + "\n")
         print(f"written: {output}")
