@@ -66,6 +66,21 @@ def _with_ray(shards: Sequence[Path], config: CorpusConfig, settings: str) -> It
         yield from data.iter_batches(batch_format="pyarrow", batch_size=None, prefetch_batches=1)
 
 
+def _start(workers: int | None) -> None:
+    import ray
+
+    missing = _ENVIRONMENT.keys() - os.environ.keys()
+    os.environ.update({name: _ENVIRONMENT[name] for name in missing})
+    try:
+        ray.init(
+            address="local", num_cpus=workers, num_gpus=0, include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES, logging_level=logging.ERROR, log_to_driver=False,
+        )  # fmt: skip
+    finally:
+        for name in missing:
+            del os.environ[name]
+
+
 @contextmanager
 def ray_data(workers: int | None) -> Iterator[None]:
     """A Ray of this process's own (or the cluster that RAY_ADDRESS names), ended on the way out."""
@@ -76,12 +91,7 @@ def ray_data(workers: int | None) -> Iterator[None]:
     if started and address:
         ray.init(address=address, logging_level=logging.ERROR)
     elif started:
-        for name, value in _ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
-        ray.init(
-            address="local", num_cpus=workers, num_gpus=0, include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES, logging_level=logging.ERROR, log_to_driver=False,
-        )  # fmt: skip
+        _start(workers)
     try:
         from ray.data import DataContext
 
