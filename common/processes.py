@@ -10,7 +10,8 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -60,6 +61,18 @@ def tree_memory_bytes(pid: int) -> int:
         except psutil.Error:
             continue
     return total
+
+
+@contextmanager
+def default_environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the processes that start inside; what is set already stays as it is."""
+    missing = values.keys() - os.environ.keys()
+    os.environ.update({name: values[name] for name in missing})
+    try:
+        yield
+    finally:
+        for name in missing:
+            os.environ.pop(name, None)
 
 
 class ServerProcess:

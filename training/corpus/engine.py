@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from common.processes import default_environment
 from training.corpus.config import CorpusConfig
 from training.corpus.stages import ROW_STAGES, run_stage
 
@@ -69,16 +70,11 @@ def _with_ray(shards: Sequence[Path], config: CorpusConfig, settings: str) -> It
 def _start(workers: int | None) -> None:
     import ray
 
-    missing = _ENVIRONMENT.keys() - os.environ.keys()
-    os.environ.update({name: _ENVIRONMENT[name] for name in missing})
-    try:
+    with default_environment(_ENVIRONMENT):
         ray.init(
             address="local", num_cpus=workers, num_gpus=0, include_dashboard=False,
             object_store_memory=OBJECT_STORE_BYTES, logging_level=logging.ERROR, log_to_driver=False,
         )  # fmt: skip
-    finally:
-        for name in missing:
-            del os.environ[name]
 
 
 @contextmanager

@@ -93,11 +93,11 @@ def _read(
     with rejected.open("w", encoding="utf-8") as quarantine:
         table, bad = build_table(source, work, quarantine, bar.update)
     good, bad_total = 0 if table is None else len(table), bad.total()
-    share = bad_total / max(1, good + bad_total)
     if not good + bad_total:
         raise DataError(
             f"{source.name}: the source is empty: no row to train on; name another one by source=…"
         )
+    share = bad_total / (good + bad_total)
     if table is None or share > config.max_bad_share:
         kept = config.output / f"{config.name}.quarantine.jsonl"
         with atomic_path(kept) as temporary:

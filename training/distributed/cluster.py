@@ -13,6 +13,7 @@ from typing import Literal
 
 import psutil
 
+from common.processes import default_environment
 from training.distributed.config import DistributedError
 
 OBJECT_STORE_BYTES = 256 * 2**20
@@ -48,9 +49,7 @@ def cluster(workers: int) -> Iterator[None]:
     if not address:
         _require_memory(workers)
     with ExitStack() as stack:
-        for name in _ENVIRONMENT.keys() - os.environ.keys():
-            os.environ[name] = _ENVIRONMENT[name]
-            stack.callback(os.environ.pop, name, None)
+        stack.enter_context(default_environment(_ENVIRONMENT))
         import ray
 
         if not ray.is_initialized():

@@ -10,7 +10,7 @@ from typing import Any
 from training.config import resolve_model
 from training.labs.children import GIVE_BACK, Child
 from training.labs.memory import training_memory
-from training.labs.memory_report import best_speed, flops_of, measure_speed, shape_of
+from training.labs.memory_report import best_speed, predicted_speed, shape_of
 from training.labs.trial import TrialConfig
 from training.model import ModelConfig
 
@@ -73,7 +73,7 @@ def compare(cases: dict[str, TrialConfig]) -> list[Checked]:
     results = []
     for number, (name, config) in enumerate(cases.items(), start=1):
         print(f"check {number} of {len(cases)}: {name}", file=sys.stderr, flush=True)
-        speed = measure_speed(config, 1.0, None)  # tokens/s do not depend on the peak
+        speed = predicted_speed(config)
         with Child(config, GIVE_BACK) as exact:
             measured = exact.run(_CHECK_STEPS)
         with Child(config) as default:
@@ -82,7 +82,7 @@ def compare(cases: dict[str, TrialConfig]) -> list[Checked]:
         results.append(
             Checked(
                 name, training_memory(shape_of(config)).peak, measured.peak_bytes, usual.peak_bytes,
-                speed.tokens_per_second(flops_of(config)), fastest,
+                speed, fastest,
             )
         )  # fmt: skip
     return results

@@ -50,26 +50,28 @@ def flops_of(config: TrialConfig) -> float:
 
 
 def measure_speed(config: TrialConfig, peak_flops: float | None, share: float | None) -> Speed:
-    """Measure what is not given: the peak by large products, the share by models of one and two layers.
-
-    A step of L layers takes as long as one of one layer and L - 1 times what the second layer adds.
-    """
+    """Measure what is not given: the peak by large matrix products, the share by `predicted_speed`."""
     import torch
 
     from training.bench import matmul_peak
     from training.hardware import set_threads
 
-    set_threads(config.threads)
     if peak_flops is None:
+        set_threads(config.threads)
         print("measuring the peak of matrix products …", file=sys.stderr)
         peak_flops = matmul_peak(torch.bfloat16 if config.precision == "bf16" else torch.float32)
     if share is not None:
         return Speed(peak_flops, share, "given")
     print("measuring steps of one and two layers …", file=sys.stderr)
-    one, two = (1 / _best_speed(config, layers) for layers in (1, 2))
-    seconds = one + (config.model.num_hidden_layers - 1) * max(0.0, two - one)  # per token
-    source = "from steps of one and two layers, measured"
-    return Speed(peak_flops, flops_of(config) / seconds / peak_flops, source)
+    share = predicted_speed(config) * flops_of(config) / peak_flops
+    return Speed(peak_flops, share, "from steps of one and two layers, measured")
+
+
+def predicted_speed(config: TrialConfig) -> float:
+    """Tokens/s from measured steps of shallow models: L layers take the time of one, and L - 1 times what the
+    second adds."""
+    one, two = (1 / _best_speed(config, layers) for layers in (1, 2))  # seconds per token
+    return 1 / (one + (config.model.num_hidden_layers - 1) * max(0.0, two - one))
 
 
 def _best_speed(config: TrialConfig, layers: int) -> float:

@@ -207,14 +207,21 @@ def test_the_ladder_ends_where_the_server_does(tmp_path: Path) -> None:
     """Two slots of 0.26 s each can do about eight requests a second."""
     with start_fake(tmp_path, "--slots", "2") as fake:
         options = ["--start", "3", "--factor", "4", "--seconds", "3", "--set", "limits.error_share=1"]
+        done = load(fake.url, tmp_path, *options, command="curve")
+    assert done.returncode == 0, done.stderr
+    curve = json.loads((tmp_path / "out" / "curve.json").read_text())
+    assert [bool(point["saturated"]) for point in curve["points"]] == [False, True]
+    assert max(point["achieved_rate"] for point in curve["points"]) < 9
+    assert curve["capacity"] == pytest.approx(3, rel=0.1)
+
+
+def test_the_gap_around_the_capacity_is_halved(tmp_path: Path) -> None:
+    with start_fake(tmp_path, "--slots", "2") as fake:
+        options = ["--start", "3", "--factor", "4", "--seconds", "3", "--set", "limits.error_share=1"]
         done = load(fake.url, tmp_path, *options, "--refine", "1", command="curve")
     assert done.returncode == 0, done.stderr
     curve = json.loads((tmp_path / "out" / "curve.json").read_text())
-    assert [point["rate"] for point in curve["points"]] == [3, 6, 12], "the gap is halved, rates in order"
-    saturated = [bool(point["saturated"]) for point in curve["points"]]
-    assert (saturated[0], saturated[2]) == (False, True)
-    assert max(point["achieved_rate"] for point in curve["points"]) < 9
-    assert 2.5 < curve["capacity"] < 7
+    assert [point["rate"] for point in curve["points"]] == [3, 6, 12], "in order of the rate, not of the runs"
 
 
 @pytest.mark.parametrize(
