@@ -7,7 +7,7 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -15,15 +15,16 @@ from common.files import FileError, atomic_folder, atomic_path
 from common.jobs import only_one
 from training.corpus.card import fingerprint, is_current, make_card, write_card
 from training.corpus.config import CorpusConfig, CorpusError
-from training.corpus.deduplicate import Kept, keep_new
 from training.corpus.engine import run_row_stages
 from training.corpus.funnel import Funnel
 from training.corpus.report.build import build_report, load_report, write_report
 from training.corpus.shards import PartWriter, part_path, read_into
 from training.corpus.stages.decontaminate import evaluation_ngrams
-from training.corpus.write import write_splits
 from training.data.card import Card, load_card
 from training.data.memory import watch_memory
+
+if TYPE_CHECKING:
+    from training.corpus.deduplicate import Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,10 @@ def _prepare(config: CorpusConfig, work: Path, mark: str, progress: bool) -> tup
     ):
         shards = _read(config, work, bar)
         parts = _filter(config, work, shards, bar)
+        # Only now, as the workers are gone: these import 60 MB of `datasets` and datasketch.
+        from training.corpus.deduplicate import keep_new
+        from training.corpus.write import write_splits
+
         rejected = work / "quarantine.jsonl"
         with rejected.open("w", encoding="utf-8") as quarantine:
             funnel = Funnel(quarantine, config.quarantine_rows)

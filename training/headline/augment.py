@@ -9,6 +9,7 @@ import numpy as np
 
 from training.headline.clean import clean
 from training.headline.hard_split import split
+from training.headline.mirror import mirror
 from training.headline.pairs import Pairs, read_pairs, write_data
 from training.headline.swap import ValueSwapper
 
@@ -22,17 +23,21 @@ def augmented(groups: Sequence[Pairs], copies: int, seed: int, *, keep_errors: b
 
 
 def augment(
-    data: Path, output: Path, copies: int, seed: int, *, keep_errors: bool = False, hard: bool = False
+    data: Path, output: Path, copies: int, seed: int, *, keep_errors: bool = False, held_out: str = ""
 ) -> str:
     """Write the data set `output` from the prepared one in `data`; returns what was done, for people.
 
-    With `hard`, the hard dev split is cut out of the training inputs first and becomes the dev set.
-    Raises PairsError, ExamplesError or FileError.
+    `held_out`: "hard" cuts the hard split out of the training inputs first, "mirror" renames the long ones
+    (`hard_split.py`, `mirror.py`); either has a dev set. Raises PairsError, ExamplesError or FileError.
     """
     groups = read_pairs(data / "train.jsonl")
-    train, dev = split(groups) if hard else (groups, None)
+    train, dev = groups, None
+    if held_out == "hard":
+        train, dev = split(groups)
+    elif held_out == "mirror":
+        train, dev = mirror(groups, read_pairs(data / "dev.jsonl"))
     made = augmented(train, copies, seed, keep_errors=keep_errors)
     rows = write_data(output, made, data, dev)
     before = sum(len(pairs.texts) for pairs in train)
-    held_out = f", {len(dev)} hard dev inputs held out" if dev else ""
-    return f"{output}: {rows:,} rows on {len(made):,} inputs, from {before:,} on {len(train):,}{held_out}"
+    measured = f", {len(dev)} {held_out} dev inputs" if dev else ""
+    return f"{output}: {rows:,} rows on {len(made):,} inputs, from {before:,} on {len(train):,}{measured}"

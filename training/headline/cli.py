@@ -22,13 +22,17 @@ def augment(
     output: Annotated[Path, typer.Option(help="folder of the new data set")],
     copies: Annotated[int, typer.Option(min=0, help="versions of each input with other values")] = 1,
     keep_errors: Annotated[bool, typer.Option(help="keep texts that the slot check finds wrong")] = False,
-    hard: Annotated[bool, typer.Option(help="hold out the hard dev split from the training inputs")] = False,
+    hard: Annotated[bool, typer.Option(help="the dev set: longest training inputs of each kind")] = False,
+    mirror: Annotated[bool, typer.Option(help="the dev set: dev inputs of a kind never that long")] = False,
     seed: Annotated[int, typer.Option(min=0)] = 1,
 ) -> None:
-    """Clean the training texts and add versions of them that tell of other names, kinds and cuisines."""
+    """Clean the training texts and add versions of them that tell of other names and kinds of place."""
     from training.headline import augment as room
 
-    print(room.augment(data, output, copies, seed, keep_errors=keep_errors, hard=hard))
+    if hard and mirror:
+        raise typer.BadParameter("--hard and --mirror are two dev sets; give one of them")
+    held_out = "hard" if hard else "mirror" if mirror else ""
+    print(room.augment(data, output, copies, seed, keep_errors=keep_errors, held_out=held_out))
 
 
 Model = Annotated[Path, typer.Option(help="model folder (Hugging Face layout)")]

@@ -5,6 +5,9 @@ for a combination it has never seen it then drops or changes a value. Texts in w
 word can be told of another value, and after enough of that every value goes with every other. This is
 delexicalisation (Wen et al. 2015) as data augmentation: the model itself reads and writes plain text, so that
 every road serves it.
+
+Cuisines stay: writers of E2E have habits by cuisine (one sentence pattern stands with 42 % of the longer
+Indian inputs and 5 % of the Italian ones), and models that saw them shuffled were two BLEU points worse.
 """
 
 from __future__ import annotations
@@ -21,8 +24,6 @@ from training.headline.pairs import Pairs
 FREE_SLOTS = ("name", "near")
 """Names: any one can take the place of any other."""
 KIND_SLOT = "eatType"
-FOOD_SLOT = "food"
-_FAST_FOOD = "fast food"
 
 
 @dataclass(frozen=True)
@@ -35,57 +36,34 @@ class ValueSwapper:
     @classmethod
     def of(cls, groups: Sequence[Pairs]) -> ValueSwapper:
         """With the values that occur in `groups`."""
-        slots = (*FREE_SLOTS, KIND_SLOT, FOOD_SLOT)
+        slots = (KIND_SLOT, *FREE_SLOTS)
         return cls({s: sorted({p.attributes[s] for p in groups if s in p.attributes}) for s in slots})
 
     def swap(self, pairs: Pairs, rng: np.random.Generator) -> Pairs | None:
         """The pairs with other values; None where no text has the old values word for word."""
         texts, changed = list(pairs.texts), dict(pairs.attributes)
-        for slot in (FOOD_SLOT, KIND_SLOT, *FREE_SLOTS):
+        for slot in (KIND_SLOT, *FREE_SLOTS):
             old = pairs.attributes.get(slot)
             if old is None or not self.values[slot]:
                 continue
             new = str(rng.choice(self.values[slot]))
             if new == old or new in changed.values():
                 continue
-            replaced = [said for text in texts if (said := self.replace(slot, text, old, new)) is not None]
+            replaced = [said for text in texts if (said := replace(text, old, new)) is not None]
             if replaced or slot in FREE_SLOTS:
                 texts, changed[slot] = replaced, new
         return Pairs(changed, tuple(dict.fromkeys(texts)), pairs.instruction) if texts else None
 
-    def replace(self, slot: str, text: str, old: str, new: str) -> str | None:
-        """`text` with `new` in place of `old`; None where `old` is not in it or `new` is already."""
-        if slot == FOOD_SLOT:
-            return _replace_food(text, old, new)
-        pattern = _literal(old)
-        if not pattern.search(text) or _literal(new).search(text):
-            return None
-        return pattern.sub(lambda _: new, text)
+
+def replace(text: str, old: str, new: str) -> str | None:
+    """`text` with `new` in place of `old`; None where `old` is not in it or `new` is already."""
+    pattern = _literal(old)
+    if not pattern.search(text) or _literal(new).search(text):
+        return None
+    return pattern.sub(lambda _: new, text)
 
 
 @lru_cache(maxsize=1024)
 def _literal(value: str) -> re.Pattern[str]:
     words = r"[ -]".join(re.escape(word) for word in value.split())
     return re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE)
-
-
-def _replace_food(text: str, old: str, new: str) -> str | None:
-    """Cuisines, with their article; "fast food" has its noun inside."""
-    fast = old.lower() == _FAST_FOOD
-    noun = "" if fast else "(?P<noun>[ -](?:food|cuisine))?"
-    pattern = re.compile(rf"(?P<article>\ba[n]? )?(?<!\w){_literal(old).pattern}{noun}(?!\w)", re.IGNORECASE)
-    if not pattern.search(text):
-        return None
-
-    def say(match: re.Match[str]) -> str:
-        said = _FAST_FOOD if new.lower() == _FAST_FOOD else new
-        if said == new:
-            said += " food" if fast else match["noun"] or ""
-        article = match["article"] or ""
-        if article:
-            article = article[0] + ("n " if said[0].lower() in "aeio" else " ")
-        elif match.start() == 0:
-            said = said[0].upper() + said[1:]
-        return article + said
-
-    return pattern.sub(say, text)

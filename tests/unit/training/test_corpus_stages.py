@@ -187,7 +187,7 @@ def test_an_interrupted_job_goes_on_and_the_old_result_stays(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.corpus.prepare.write_splits", full_disk)
+        patch.setattr("training.corpus.write.write_splits", full_disk)
         with pytest.raises(FileError, match="No space left"):
             prepare(job(tmp_path), force=True, progress=False)
     assert load_card(whole.path).digest == data_digest(whole.path) == whole.card.digest

@@ -21,18 +21,18 @@ from training.headline.clean import clean
 from training.headline.cli import CONFIG
 from training.headline.hard_split import split
 from training.headline.invent import invented
+from training.headline.mirror import mirror
 from training.headline.pairs import Pairs, PairsError, read_pairs
 from training.headline.select import select
-from training.headline.swap import ValueSwapper
+from training.headline.swap import ValueSwapper, replace
 from training.headline.teach import teach
 from training.layout import load_model, save_model
 
 pytestmark = pytest.mark.unit
 
 SWAPPER = ValueSwapper(
-    {"name": ["Salt", "The Tin Roof"], "near": ["Pier"], "eatType": ["coffee shop", "pub"],
-     "food": ["Fast food", "Italian", "Welsh"]}
-)  # fmt: skip
+    {"name": ["Salt", "The Tin Roof"], "near": ["Pier"], "eatType": ["coffee shop", "pub"]}
+)
 
 
 def row(prompt: str, text: str) -> dict[str, object]:
@@ -41,24 +41,19 @@ def row(prompt: str, text: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("slot", "old", "new", "text", "expected"),
+    ("old", "new", "text", "expected"),
     [
-        ("name", "Salt", "The Tin Roof", "At Salt, salty Salt.", "At The Tin Roof, salty The Tin Roof."),
-        ("eatType", "coffee shop", "pub", "A Coffee-Shop by the sea.", "A pub by the sea."),
-        ("food", "Welsh", "Italian", "It is a Welsh place.", "It is an Italian place."),
-        ("food", "Italian", "Welsh", "An Italian restaurant.", "A Welsh restaurant."),
-        ("food", "Italian", "Fast food", "It serves Italian food.", "It serves fast food."),
-        ("food", "Fast food", "Welsh", "It serves fast food.", "It serves Welsh food."),
-        ("food", "Italian", "Fast food", "Italian food is served.", "Fast food is served."),
+        ("Salt", "The Tin Roof", "At Salt, salty Salt.", "At The Tin Roof, salty The Tin Roof."),
+        ("coffee shop", "pub", "A Coffee-Shop by the sea.", "A pub by the sea."),
     ],
 )
-def test_a_value_is_replaced_word_for_word(slot: str, old: str, new: str, text: str, expected: str) -> None:
-    assert SWAPPER.replace(slot, text, old, new) == expected
+def test_a_value_is_replaced_word_for_word(old: str, new: str, text: str, expected: str) -> None:
+    assert replace(text, old, new) == expected
 
 
 @pytest.mark.parametrize("text", ["Nothing of it here.", "A pub and a coffee shop."])
 def test_a_text_without_the_value_or_with_the_new_one_is_left_out(text: str) -> None:
-    assert SWAPPER.replace("eatType", text, "coffee shop", "pub") is None
+    assert replace(text, "coffee shop", "pub") is None
 
 
 def test_input_and_texts_change_together() -> None:
@@ -70,6 +65,7 @@ def test_input_and_texts_change_together() -> None:
     for text in swapped.texts:
         assert swapped.attributes["name"] in text
         assert "Old Inn" not in text
+        assert "Greek" in text, "a cuisine stays"
     assert swapped.attributes["name"] != "Old Inn"
 
 
@@ -98,6 +94,23 @@ def test_the_hard_split_holds_out_the_longest_inputs_of_each_kind() -> None:
     ]  # fmt: skip
     assert len(train) + len(hard) == len(groups)
     assert not {p.key for p in train} & {p.key for p in hard}
+
+
+def test_the_mirror_split_asks_for_a_kind_at_a_length_that_training_has_for_others_only() -> None:
+    long = Pairs({"name": "A", "eatType": "pub", "food": "Greek", "area": "riverside"}, ("A is a pub.", "A."))
+    short, other = (
+        Pairs({"name": "B", "eatType": "pub"}, ("B.",)),
+        Pairs({"name": "C", "eatType": "inn"}, ("C.",)),
+    )
+    train, dev = mirror([long, short, other], [long, short])
+    assert train == [Pairs({**long.attributes, "eatType": "inn"}, ("A is a inn.",)), short, other]
+    assert dev == [long]
+
+
+@pytest.mark.parametrize("groups", [inputs(None, 3, 2), inputs("pub", 3, 2)])
+def test_a_set_without_two_kinds_has_no_mirror(groups: list[Pairs]) -> None:
+    with pytest.raises(PairsError, match="eatType"):
+        mirror(groups, groups)
 
 
 def test_a_set_without_kinds_cannot_be_split() -> None:

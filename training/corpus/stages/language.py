@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from training.corpus.config import CorpusConfig
 from training.corpus.rows import Row, fall
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
 
 
 class Language:
@@ -15,10 +20,14 @@ class Language:
     """
 
     def __init__(self, config: CorpusConfig) -> None:
+        self._settings = config.language
+
+    @cached_property
+    def _identifier(self) -> LanguageIdentifier:
+        """Loaded for the first row that needs it: 70 MB a worker, and many sources state their language."""
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-        self._settings = config.language
-        self._identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+        return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
     def __call__(self, row: Row) -> Iterator[Row]:
         """The row, with `lang` set."""
