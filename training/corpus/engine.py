@@ -34,7 +34,7 @@ _ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": "131072",
 }
 """Of a private Ray and its workers; what the user has set stays."""
-BLOCK_BYTES = 8 * 2**20
+BLOCK_BYTES = 4 * 2**20
 
 
 def run_row_stages(shards: Sequence[Path], config: CorpusConfig) -> Generator[pa.Table, None, None]:

@@ -6,8 +6,8 @@ word can be told of another value, and after enough of that every value goes wit
 delexicalisation (Wen et al. 2015) as data augmentation: the model itself reads and writes plain text, so that
 every road serves it.
 
-Cuisines stay: writers of E2E have habits by cuisine (one sentence pattern stands with 42 % of the longer
-Indian inputs and 5 % of the Italian ones), and models that saw them shuffled were two BLEU points worse.
+Cuisines stay: writers of E2E have habits by cuisine (one sentence pattern is in 9 % of the texts about Indian
+food and in 0.2 % of those about Italian food), and models that saw them shuffled were two BLEU points worse.
 """
 
 from __future__ import annotations
