@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from training.headline.hard_split import split
 from training.headline.mirror import mirror
 from training.headline.pairs import Pairs, read_pairs, write_data
 from training.headline.swap import ValueSwapper
+
+HeldOut = Literal["hard", "mirror"]
 
 
 def augmented(groups: Sequence[Pairs], copies: int, seed: int, *, keep_errors: bool) -> list[Pairs]:
@@ -23,12 +26,19 @@ def augmented(groups: Sequence[Pairs], copies: int, seed: int, *, keep_errors: b
 
 
 def augment(
-    data: Path, output: Path, copies: int, seed: int, *, keep_errors: bool = False, held_out: str = ""
+    data: Path,
+    output: Path,
+    copies: int,
+    seed: int,
+    *,
+    keep_errors: bool = False,
+    held_out: HeldOut | None = None,
 ) -> str:
     """Write the data set `output` from the prepared one in `data`; returns what was done, for people.
 
     `held_out`: "hard" cuts the hard split out of the training inputs first, "mirror" renames the long ones
-    (`hard_split.py`, `mirror.py`); either has a dev set. Raises PairsError, ExamplesError or FileError.
+    (`hard_split.py`, `mirror.py`); either brings the dev set to measure it on.
+    Raises PairsError, ExamplesError or FileError.
     """
     groups = read_pairs(data / "train.jsonl")
     train, dev = groups, None

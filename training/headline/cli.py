@@ -31,7 +31,7 @@ def augment(
 
     if hard and mirror:
         raise typer.BadParameter("--hard and --mirror are two dev sets; give one of them")
-    held_out = "hard" if hard else "mirror" if mirror else ""
+    held_out: room.HeldOut | None = "hard" if hard else "mirror" if mirror else None
     print(room.augment(data, output, copies, seed, keep_errors=keep_errors, held_out=held_out))
 
 

@@ -13,7 +13,7 @@ from itertools import cycle
 
 from training.headline.hard_split import longest_of_kinds
 from training.headline.pairs import Pairs, PairsError
-from training.headline.swap import KIND_SLOT, replace
+from training.headline.swap import KIND_SLOT, retold
 
 
 def mirror(groups: Sequence[Pairs], dev: Sequence[Pairs]) -> tuple[list[Pairs], list[Pairs]]:
@@ -36,11 +36,8 @@ def mirror(groups: Sequence[Pairs], dev: Sequence[Pairs]) -> tuple[list[Pairs], 
         )
     names, train = cycle(others), []
     for pairs in groups:
-        told = _told_of(pairs, kind, next(names)) if is_long(pairs) else pairs
-        train += [told] if told.texts else []
+        if not is_long(pairs):
+            train.append(pairs)
+        elif texts := retold(pairs.texts, kind, new := next(names)):
+            train.append(Pairs({**pairs.attributes, KIND_SLOT: new}, tuple(texts), pairs.instruction))
     return train, held_out
-
-
-def _told_of(pairs: Pairs, old: str, new: str) -> Pairs:
-    texts = [said for text in pairs.texts if (said := replace(text, old, new)) is not None]
-    return Pairs({**pairs.attributes, KIND_SLOT: new}, tuple(texts), pairs.instruction)

@@ -42,17 +42,22 @@ class ValueSwapper:
     def swap(self, pairs: Pairs, rng: np.random.Generator) -> Pairs | None:
         """The pairs with other values; None where no text has the old values word for word."""
         texts, changed = list(pairs.texts), dict(pairs.attributes)
-        for slot in (KIND_SLOT, *FREE_SLOTS):
+        for slot, values in self.values.items():
             old = pairs.attributes.get(slot)
-            if old is None or not self.values[slot]:
+            if old is None or not values:
                 continue
-            new = str(rng.choice(self.values[slot]))
+            new = str(rng.choice(values))
             if new == old or new in changed.values():
                 continue
-            replaced = [said for text in texts if (said := replace(text, old, new)) is not None]
+            replaced = retold(texts, old, new)
             if replaced or slot in FREE_SLOTS:
                 texts, changed[slot] = replaced, new
         return Pairs(changed, tuple(dict.fromkeys(texts)), pairs.instruction) if texts else None
+
+
+def retold(texts: Sequence[str], old: str, new: str) -> list[str]:
+    """The texts that can be told of `new` in place of `old`, told so."""
+    return [said for text in texts if (said := replace(text, old, new)) is not None]
 
 
 def replace(text: str, old: str, new: str) -> str | None:
