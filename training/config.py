@@ -38,7 +38,8 @@ class EvaluationConfig(StrictModel):
     max_batches: int = Field(default=20, ge=1)
     """Batches of the dev split that are used; always the same ones."""
     samples: int = Field(default=3, ge=0)
-    """Dev prompts whose greedy answers are written to samples.jsonl (only where there are prompts)."""
+    """Dev prompts whose greedy answers are written to samples.jsonl; of plain text, openings with how the
+    model goes on."""
 
 
 class CheckpointConfig(StrictModel):

@@ -24,6 +24,8 @@ from training.tracking import MetricsFile, MlflowLogger, flatten
 _MLFLOW_EVERY = 10
 """Steps between two points in MLflow; metrics.jsonl has all."""
 _SAMPLE_TOKENS = 128
+_OPENING_TOKENS = 16
+"""Of a plain text, from which a model in pretraining goes on."""
 _NOT_IDENTITY = {"output", "checkpoint", "mlflow", "threads", "activation_checkpointing", "quality_inputs"}
 """Settings that a resumed run may change."""
 _RUN_FILES = ("metrics.jsonl", "samples.jsonl", "result.json", "config.json", "mlflow-run.txt", OUTCOME)
@@ -93,18 +95,24 @@ def run_task(task: Task[Model], identity: dict[str, Any]) -> dict[str, Any]:
 
 
 def greedy_samples(task: Task[Model], run: Run[Model], count: int) -> list[dict[str, str]]:
-    """Greedy answers to the first dev prompts; none where the texts have no prompts (pretraining)."""
-    groups: list[Group] = [group for group in run.dev_groups if len(group.context)][:count]
-    if not groups:
+    """Greedy answers to the first dev prompts; of plain text, how the model goes on from its openings."""
+    asked = [_asked(group) for group in run.dev_groups[:count]]
+    if not asked:
         return []
-    prompts = [[*group.context.tolist(), int(group.continuations[0][0])] for group in groups]
-    tokenizer = task.tokenizer
+    tokenizer, prompts = task.tokenizer, [prompt for prompt, _ in asked]
     answers = task.kind.answer(run.model, prompts, tokenizer.special["eos"], _SAMPLE_TOKENS)
-    references = [group.continuations[0][1:].tolist() for group in groups]
     return [
         {"prompt": tokenizer.decode(p), "answer": tokenizer.decode(a), "reference": tokenizer.decode(r)}
-        for p, a, r in zip(prompts, answers, references, strict=True)
+        for (p, r), a in zip(asked, answers, strict=True)
     ]
+
+
+def _asked(group: Group) -> tuple[list[int], list[int]]:
+    """(prompt, reference): a prompt and its first answer; of a plain text its opening, at most half of it,
+    and as much of the rest as is answered."""
+    first = group.continuations[0].tolist()
+    opening = 1 if len(group.context) else min(1 + _OPENING_TOKENS, max(1, len(first) // 2))
+    return [*group.context.tolist(), *first[:opening]], first[opening:][:_SAMPLE_TOKENS]
 
 
 def write_result(task: Task[Model], run: Run[Model], facts: dict[str, Any]) -> dict[str, Any]:

@@ -175,6 +175,24 @@ def test_fine_tuning_learns_to_answer_and_its_model_loads_in_transformers(data: 
     assert run.data.params["optimizer.lr"] == "0.01"
 
 
+def test_pretraining_shows_how_it_goes_on_from_the_opening_of_a_plain_text(
+    data: Path, tmp_path: Path
+) -> None:
+    text = " ".join(f"{name} serves {food} food." for name in NAMES for food in FOODS)
+    rows = "".join(json.dumps({"id": i, "text": text}) + "\n" for i in ("short", "long"))
+    (tmp_path / "books").mkdir()
+    for split in ("train", "dev"):
+        (tmp_path / "books" / f"{split}.jsonl").write_text(rows.replace(text, text[:9], 1))
+    values = settings(tmp_path / "books", tmp_path / "run", max_steps=2)
+    pretrain(PretrainConfig.from_dict({**values, "tokenizer": str(data.parent / "tokenizer")}, "test"))
+    short, long = map(json.loads, (tmp_path / "run" / "samples.jsonl").read_text().splitlines()[:2])
+    assert text[:9] == short["prompt"] + short["reference"]
+    assert text.startswith(long["prompt"] + long["reference"])
+    assert min(len(short["prompt"]), len(short["reference"])) > 0
+    assert len(long["prompt"]) < len(long["reference"])
+    assert set(long) == {"step", "prompt", "answer", "reference"}
+
+
 def test_a_finished_run_is_not_done_twice(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
