@@ -40,6 +40,23 @@ def scaling(
 
 
 @lab.command()
+def curves(
+    runs: Annotated[list[Path], typer.Argument(help="folders of pretraining runs, ended or under way")],
+    output: Annotated[Path, typer.Option(help="folder for result.json, plots, page")] = Path(
+        "reports/pretraining"
+    ),
+) -> None:
+    """Draw perplexity and bits per character of pretraining runs by tokens, and show their samples."""
+    from training.labs.curves import figures, read_curve, table
+    from training.labs.curves_page import write_page
+
+    read = [read_curve(folder) for folder in runs]
+    print(table([figures(curve) for curve in read]))
+    for path in write_page(output, read):
+        print(f"written: {path}")
+
+
+@lab.command()
 def memory(
     model: Annotated[str, typer.Option(help="size: nano, small, base")] = "nano",
     rows: Annotated[int, typer.Option(help="rows of a micro-batch", min=1)] = 8,
