@@ -11,7 +11,9 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from common.files import atomic_path
 from common.pages.theme import LIGHT, STAND_IN, Theme, to_css
@@ -60,6 +62,14 @@ def png(panels: Sequence[Panel], path: Path) -> None:
             _draw(panel, axes, LIGHT, title=True)
         with atomic_path(path) as temporary:
             figure.savefig(temporary, format="png", dpi=160, metadata={"Software": None})
+
+
+def log_ticks(axis: Axis, limits: tuple[float, float]) -> None:
+    """Ticks of a logarithmic axis as people say them (200 k, 1 M); more of them where it is short."""
+    low, high = limits
+    axis.set_major_locator(LogLocator(subs=(1,) if high > 300 * low else (1, 2, 5)))
+    axis.set_major_formatter(EngFormatter(sep=" "))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _draw(panel: Panel, axes: Axes, theme: Theme, *, title: bool) -> None:

@@ -21,6 +21,15 @@ class Theme:
         """The colour with this index."""
         return self.lanes[index]
 
+    def distinct(self, number: int) -> str:
+        """The colour of the `number`-th of several things of equal rank."""
+        return self.lanes[distinct(number)]
+
+
+def distinct(number: int) -> int:
+    """Index of a lane for the `number`-th thing: hues first, then their shades."""
+    return (0, 4, 6, 2, 1, 5, 7, 3)[number % 8]
+
 
 LIGHT = Theme(
     ink="#17202a", muted="#5c6873", line="#d9dee3", paper="#ffffff",

@@ -12,20 +12,16 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from common.files import atomic_write
 from common.machine import this_machine, versions
 from common.pages import templates
-from common.pages.panels import Panel, png, svg
-from common.pages.theme import Theme
+from common.pages.panels import Panel, log_ticks, png, svg
+from common.pages.theme import Theme, distinct
 from training.labs.curves import Curve, figures
 from training.provenance import command_line
 
 TEMPLATES = Path(__file__).parent / "templates"
-COLOURS = (0, 4, 6, 2, 1, 5, 7, 3)
-"""Of the runs in turn: indices into `Theme.lanes`."""
 _SMOOTHED = 100
 """Points of a training curve; each is the mean of the steps around it."""
 
@@ -36,7 +32,7 @@ def write_page(output: Path, curves: Sequence[Curve]) -> list[Path]:
     drawn = panels(curves)
     template = templates.environment(TEMPLATES, autoescape=True).get_template("curves.html.j2")
     page = template.render(
-        curves=curves, rows=rows, colours=COLOURS, plots=[(panel, Markup(svg(panel))) for panel in drawn],
+        curves=curves, rows=rows, distinct=distinct, plots=[(panel, Markup(svg(panel))) for panel in drawn],
         machine=this_machine(), versions=versions(("torch",)), command=command_line(),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"), **templates.style(),
     )  # fmt: skip
@@ -52,7 +48,7 @@ def panels(curves: Sequence[Curve]) -> list[Panel]:
     def perplexity(axes: Axes, theme: Theme) -> None:
         _draw(axes, theme, curves, lambda _, loss: math.exp(loss), with_training=True)
         axes.set(ylabel="perplexity", yscale="log")
-        _number(axes.yaxis, axes.get_ylim())
+        log_ticks(axes.yaxis, axes.get_ylim())
 
     def bits(axes: Axes, theme: Theme) -> None:
         _draw(axes, theme, curves, Curve.bits, with_training=False)
@@ -77,7 +73,7 @@ def _draw(
     with_training: bool,
 ) -> None:
     for number, curve in enumerate(curves):
-        colour = theme.lane(COLOURS[number % len(COLOURS)])
+        colour = theme.distinct(number)
         if with_training:
             tokens, losses = smoothed(curve.steps)
             axes.plot(tokens, [value(curve, loss) for loss in losses], color=colour, lw=0.9, alpha=0.55)
@@ -87,16 +83,8 @@ def _draw(
             "o-", color=colour, lw=1.5, markersize=3.5, label=curve.name,
         )  # fmt: skip
     axes.set(xscale="log", xlabel="tokens seen")
-    _number(axes.xaxis, axes.get_xlim())
+    log_ticks(axes.xaxis, axes.get_xlim())
     axes.legend(fontsize=8.5, frameon=False, labelcolor=theme.ink)
-
-
-def _number(axis: Axis, limits: tuple[float, float]) -> None:
-    """Ticks of a logarithmic axis as people say them: 200 k, 1 M; more of them where it is short."""
-    low, high = limits
-    axis.set_major_locator(LogLocator(subs=(1,) if high > 300 * low else (1, 2, 5)))
-    axis.set_major_formatter(EngFormatter())
-    axis.set_minor_formatter(NullFormatter())
 
 
 def smoothed(steps: Sequence[dict[str, Any]]) -> tuple[list[float], list[float]]:

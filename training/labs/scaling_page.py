@@ -1,38 +1,38 @@
-"""The lab's page: one HTML file with everything in it."""
+"""The lab's page: one HTML file with everything in it, and its plots as one PNG."""
 
 from __future__ import annotations
 
-import base64
+import datetime
 from pathlib import Path
 
+from markupsafe import Markup
+
 from common.files import atomic_write
+from common.machine import this_machine, versions
+from common.pages import templates
+from common.pages.panels import png, svg
 from training.labs.ladder import LabRun
 from training.labs.scaling import Reading
 from training.labs.scaling_config import ScalingConfig
-from training.labs.scaling_plots import draw_all
+from training.labs.scaling_plots import panels
+from training.provenance import command_line
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_page(config: ScalingConfig, runs: list[LabRun], readings: list[Reading]) -> list[Path]:
     """Draw the plots and write `<output>/index.html`; returns what was written. Raises FileError."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     chosen = next(reading for reading in readings if reading.count == config.parameters)
-    pictures = draw_all(config.output, runs, chosen)
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    page = environment.get_template("scaling.html.j2").render(
+    *inside, held_out = [run.parameters(chosen.count) for run in runs]
+    drawn = panels(runs, chosen)
+    template = templates.environment(TEMPLATES, autoescape=True).get_template("scaling.html.j2")
+    page = template.render(
         config=config, runs=runs, readings=readings, chosen=chosen, held_out=runs[-1],
-        pictures={path.stem: _inline(path) for path in pictures},
-        seconds=sum(run.seconds for run in runs),
+        larger=held_out / max(inside),
+        plots=[(panel, Markup(svg(panel))) for panel in drawn], machine=this_machine(),
+        versions=versions(("torch", "scipy")), command=command_line(),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"), **templates.style(),
     )  # fmt: skip
-    path = config.output / "index.html"
-    atomic_write(path, page)
-    return [config.output / "result.json", *pictures, path]
-
-
-def _inline(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    png(drawn, config.output / "plots.png")
+    atomic_write(config.output / "index.html", page)
+    return [config.output / name for name in ("result.json", "plots.png", "index.html")]

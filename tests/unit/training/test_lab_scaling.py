@@ -15,6 +15,7 @@ from common.errors import ConfigError
 from training.labs.ladder import checkpoint_every, make_tokenizer, run_settings, train_ladder
 from training.labs.scaling import scaling_lab, table
 from training.labs.scaling_config import ScalingConfig
+from training.labs.scaling_page import write_page
 from training.pretrain import pretrain
 
 pytestmark = pytest.mark.unit
@@ -80,6 +81,10 @@ def test_the_lab_measures_fits_predicts_and_does_nothing_twice(data: Path, tmp_p
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["fits"][0]["held_out"]["measured"] == runs[-1].loss
     assert "held-out run: predicted" in table(runs, readings)
+    assert all(path.stat().st_size for path in write_page(config, runs, readings))
+    page = (tmp_path / "index.html").read_text()
+    assert all(f"{run.loss:.4f}" in page for run in runs)
+    assert page.count("<svg") == 3
 
     trained = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/model/model.safetensors")}
     (tmp_path / "runs" / runs[4].name / "result.json").unlink()
