@@ -13,7 +13,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from common.files import atomic_path
 from common.pages.theme import LIGHT, STAND_IN, Theme, to_css
@@ -68,8 +68,16 @@ def log_ticks(axis: Axis, limits: tuple[float, float]) -> None:
     """Ticks of a logarithmic axis as people say them (200 k, 1 M); more of them where it is short."""
     low, high = limits
     axis.set_major_locator(LogLocator(subs=(1,) if high > 300 * low else (1, 2, 5)))
-    axis.set_major_formatter(EngFormatter(sep=" "))
+    axis.set_major_formatter(FuncFormatter(_short_number))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _short_number(value: float, _: object = None) -> str:
+    """`20 k`, `1.5 M`."""
+    for factor, letter in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= factor:
+            return f"{value / factor:g}{letter}"
+    return f"{value:g}"
 
 
 def _draw(panel: Panel, axes: Axes, theme: Theme, *, title: bool) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from common.pages.figures import Criterion, pareto_front
-from common.pages.panels import Panel
+from common.pages.panels import Panel, log_ticks
 from common.pages.scatter import axis_label, better_arrow, error_bar, label_points
 from common.pages.theme import Theme
 from training.curriculum.aggregate import FAMILIES, Row
@@ -71,7 +71,8 @@ class Plots:
                         zorder=3,
                     )  # fmt: skip
             axes.set(xlabel=axis_label(x), ylabel=axis_label(y), xscale="log")
-            _decades(axes)
+            axes.margins(x=0.12)
+            log_ticks(axes.xaxis, axes.get_xlim())
             tops = [y.figures[key].ci95[1] or y.figures[key].value for key in keys]
             bottoms = [max(floor, y.figures[key].ci95[0] or y.figures[key].value) for key in keys]
             span = (max(tops) - min(bottoms)) or 1.0
@@ -165,18 +166,3 @@ def _name_rows(axes: Axes, keys: Sequence[str], unit: str) -> None:
     axes.set_xlabel(unit)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid(visible=False, axis="y")
-
-
-def _decades(axes: Axes) -> None:
-    axes.margins(x=0.12)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
-    axes.xaxis.set_major_formatter(FuncFormatter(_short_number))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _short_number(value: float, _: object = None) -> str:
-    """`20 k`, `1.5 M`."""
-    for factor, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if value >= factor:
-            return f"{value / factor:g}{letter}"
-    return f"{value:g}"
