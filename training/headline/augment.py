@@ -13,16 +13,19 @@ from training.headline.hard_split import split
 from training.headline.mirror import mirror
 from training.headline.pairs import Pairs, read_pairs, write_data
 from training.headline.swap import ValueSwapper
+from training.headline.told import told_kinds, told_unasked
 
 HeldOut = Literal["hard", "mirror"]
 
 
 def augmented(groups: Sequence[Pairs], copies: int, seed: int, *, keep_errors: bool) -> list[Pairs]:
-    """The inputs with texts that say what they ask for, and `copies` versions of each with other values."""
+    """The inputs with texts that say what they ask for; inputs that ask for kinds of place that texts tell
+    unasked; `copies` versions of the former with other values. With `keep_errors` nothing is corrected."""
     kept = list(groups) if keep_errors else clean(groups)
-    swapper, rng = ValueSwapper.of(kept), np.random.default_rng(seed)
+    told = [] if keep_errors else clean(told_kinds(groups))
+    swapper, rng = ValueSwapper.of(kept, told_unasked(kept, told)), np.random.default_rng(seed)
     swapped = (swapper.swap(pairs, rng) for _ in range(copies) for pairs in kept)
-    return [*kept, *(pairs for pairs in swapped if pairs is not None)]
+    return [*kept, *told, *(pairs for pairs in swapped if pairs is not None)]
 
 
 def augment(

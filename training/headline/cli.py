@@ -21,12 +21,12 @@ def augment(
     data: Data,
     output: Annotated[Path, typer.Option(help="folder of the new data set")],
     copies: Annotated[int, typer.Option(min=0, help="versions of each input with other values")] = 1,
-    keep_errors: Annotated[bool, typer.Option(help="keep texts that the slot check finds wrong")] = False,
+    keep_errors: Annotated[bool, typer.Option(help="correct no text and no input")] = False,
     hard: Annotated[bool, typer.Option(help="the dev set: longest training inputs of each kind")] = False,
     mirror: Annotated[bool, typer.Option(help="the dev set: dev inputs of a kind never that long")] = False,
     seed: Annotated[int, typer.Option(min=0)] = 1,
 ) -> None:
-    """Clean the training texts and add versions of them that tell of other names and kinds of place."""
+    """Clean training texts and inputs, and add versions that tell of other names and kinds of place."""
     from training.headline import augment as room
 
     if hard and mirror:

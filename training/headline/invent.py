@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training.headline.pairs import Pairs
+from training.headline.pairs import Pairs, usual_order
 from training.headline.swap import KIND_SLOT
 
 
@@ -23,7 +23,7 @@ def invented(groups: Sequence[Pairs], count: int, seed: int) -> list[Pairs]:
     attributes that it lacks, with values that occur; its kind of place is drawn evenly among all kinds.
     """
     rng = np.random.default_rng(seed)
-    order, values = _slots(groups), _values(groups)
+    order, values = usual_order(groups), _values(groups)
     sizes = np.array([len(pairs.attributes) for pairs in groups])
     long = [pairs for pairs in groups if len(pairs.attributes) >= np.median(sizes)]
     known = {pairs.key for pairs in groups}
@@ -53,15 +53,6 @@ def _extended(
         if free:
             found[slot] = str(rng.choice(free))
     return {slot: found[slot] for slot in order if slot in found}
-
-
-def _slots(groups: Sequence[Pairs]) -> list[str]:
-    """All slots in their usual order: by their mean position, counted from 0 to 1."""
-    places: dict[str, list[float]] = {}
-    for pairs in groups:
-        for place, slot in enumerate(pairs.attributes):
-            places.setdefault(slot, []).append((place + 0.5) / len(pairs.attributes))
-    return sorted(places, key=lambda slot: sum(places[slot]) / len(places[slot]))
 
 
 def _values(groups: Sequence[Pairs]) -> dict[str, list[str]]:

@@ -61,6 +61,15 @@ def _pairs(prompt: str, texts: Sequence[str]) -> Pairs:
     return Pairs(attributes, tuple(texts), head + line_break)
 
 
+def usual_order(groups: Sequence[Pairs]) -> list[str]:
+    """All slots in their usual order: by their mean position, counted from 0 to 1."""
+    places: dict[str, list[float]] = {}
+    for pairs in groups:
+        for place, slot in enumerate(pairs.attributes):
+            places.setdefault(slot, []).append((place + 0.5) / len(pairs.attributes))
+    return sorted(places, key=lambda slot: sum(places[slot]) / len(places[slot]))
+
+
 def write_data(folder: Path, train: Iterable[Pairs], source: Path, dev: Sequence[Pairs] | None = None) -> int:
     """A data set with `train` as its training split; returns its rows.
 

@@ -13,7 +13,7 @@ food and in 0.2 % of those about Italian food), and models that saw them shuffle
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -31,20 +31,25 @@ class ValueSwapper:
     """Swaps values among those that a data set has."""
 
     values: dict[str, list[str]] = field(default_factory=dict)
-    """Slot to its values, sorted."""
+    """Slot to its values, sorted. A value that is not among them stays what it is."""
 
     @classmethod
-    def of(cls, groups: Sequence[Pairs]) -> ValueSwapper:
-        """With the values that occur in `groups`."""
+    def of(cls, groups: Sequence[Pairs], fixed: Collection[str] = ()) -> ValueSwapper:
+        """With the values that occur in `groups`, but for the `fixed` ones."""
         slots = (KIND_SLOT, *FREE_SLOTS)
-        return cls({s: sorted({p.attributes[s] for p in groups if s in p.attributes}) for s in slots})
+        return cls(
+            {
+                s: sorted({p.attributes[s] for p in groups if s in p.attributes}.difference(fixed))
+                for s in slots
+            }
+        )
 
     def swap(self, pairs: Pairs, rng: np.random.Generator) -> Pairs | None:
         """The pairs with other values; None where no text has the old values word for word."""
         texts, changed = list(pairs.texts), dict(pairs.attributes)
         for slot, values in self.values.items():
             old = pairs.attributes.get(slot)
-            if old is None or not values:
+            if old is None or old not in values:
                 continue
             new = str(rng.choice(values))
             if new == old or new in changed.values():
@@ -60,12 +65,16 @@ def retold(texts: Sequence[str], old: str, new: str) -> list[str]:
     return [said for text in texts if (said := replace(text, old, new)) is not None]
 
 
+def says(text: str, value: str) -> bool:
+    """Whether the value stands in the text word for word."""
+    return _literal(value).search(text) is not None
+
+
 def replace(text: str, old: str, new: str) -> str | None:
     """`text` with `new` in place of `old`; None where `old` is not in it or `new` is already."""
-    pattern = _literal(old)
-    if not pattern.search(text) or _literal(new).search(text):
+    if not says(text, old) or says(text, new):
         return None
-    return pattern.sub(lambda _: new, text)
+    return _literal(old).sub(lambda _: new, text)
 
 
 @lru_cache(maxsize=1024)

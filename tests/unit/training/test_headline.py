@@ -26,12 +26,13 @@ from training.headline.pairs import Pairs, PairsError, read_pairs
 from training.headline.select import select
 from training.headline.swap import ValueSwapper, replace
 from training.headline.teach import teach
+from training.headline.told import told_kinds, told_unasked
 from training.layout import load_model, save_model
 
 pytestmark = pytest.mark.unit
 
 SWAPPER = ValueSwapper(
-    {"name": ["Salt", "The Tin Roof"], "near": ["Pier"], "eatType": ["coffee shop", "pub"]}
+    {"name": ["Old Inn", "Salt", "The Tin Roof"], "near": ["Pier"], "eatType": ["coffee shop", "pub"]}
 )
 
 
@@ -69,6 +70,22 @@ def test_input_and_texts_change_together() -> None:
     assert swapped.attributes["name"] != "Old Inn"
 
 
+def test_a_kind_that_is_told_unasked_is_not_swapped() -> None:
+    pub, shop, inn = (
+        Pairs({"name": "Salt", "eatType": kind}, (f"Salt is a {kind}.",))
+        for kind in ("pub", "coffee shop", "inn")
+    )
+    told = [Pairs({"name": "Pier", "eatType": "inn"}, ("The inn Pier.", "Pier is an inn."))]
+    fixed = told_unasked([pub, shop, inn], [*told, pub])
+    assert fixed == {"inn"}, "of pubs as many texts tell asked"
+    swapper, rng = ValueSwapper.of([pub, shop, inn], fixed), np.random.default_rng(1)
+    assert swapper.swap(pub, rng) in (
+        pub,
+        Pairs({"name": "Salt", "eatType": "coffee shop"}, ("Salt is a coffee shop.",)),
+    )
+    assert swapper.swap(inn, rng) == inn
+
+
 def test_texts_that_miss_a_slot_are_left_out() -> None:
     pairs = Pairs({"name": "Salt", "food": "Italian"}, ("Salt serves Italian food.", "Salt is a nice place."))
     assert clean([pairs])[0].texts == ("Salt serves Italian food.",)
@@ -77,6 +94,26 @@ def test_texts_that_miss_a_slot_are_left_out() -> None:
 def test_an_input_without_a_clean_text_keeps_its_best_ones() -> None:
     pairs = Pairs({"name": "Salt", "food": "Italian"}, ("Salt is nice.", "A nice place."))
     assert clean([pairs])[0].texts == ("Salt is nice.",)
+
+
+def test_a_kind_that_texts_tell_unasked_is_asked_for_in_a_new_input() -> None:
+    plain = Pairs(
+        {"name": "Salt", "food": "Greek"},
+        ("Salt is a Greek pub.", "Salt is Greek.", "A pub and coffee shop.", "Greek food: the pub Salt!"),
+        "Say:\n",
+    )
+    others = [
+        Pairs({"name": "A", "eatType": kind, "food": "Thai"}, ("A.",)) for kind in ("pub", "coffee shop")
+    ]
+    assert told_kinds([plain, *others]) == [
+        Pairs(
+            {"name": "Salt", "eatType": "pub", "food": "Greek"},
+            ("Salt is a Greek pub.", "Greek food: the pub Salt!"),
+            "Say:\n",
+        )
+    ]
+    (told,) = told_kinds([plain, *others])
+    assert list(told.attributes) == ["name", "eatType", "food"], "the usual order"
 
 
 def inputs(kind: str | None, size: int, count: int) -> list[Pairs]:
@@ -138,6 +175,22 @@ def test_an_augmented_set_is_a_data_set_again(tmp_path: Path) -> None:
     assert card["digest"] != "sha256:0"
     assert len(groups) > 6
     assert f"{card['rows']['train']} rows" in said
+
+
+@pytest.mark.parametrize("keep_errors", [False, True])
+def test_inputs_are_corrected_unless_errors_are_kept(tmp_path: Path, keep_errors: bool) -> None:
+    rows = [
+        row("name[Salt], food[Greek]", "Salt is a pub with Greek food."),
+        row("name[Salt], food[Greek]", "Salt is a pub."),
+        row("name[Pier], eatType[pub], area[riverside]", "Pier is a pub by the river."),
+    ]
+    data = write_data(tmp_path / "a", rows, rows[:1])
+    (data / "card.json").write_text(json.dumps({"name": "x", "rows": {}}))
+    augment(data, tmp_path / "b", copies=0, seed=1, keep_errors=keep_errors)
+    made = {p.prompt: p.texts for p in read_pairs(tmp_path / "b" / "train.jsonl")}
+    greek, bare = rows[0]["id"], rows[1]["id"]
+    assert made["name[Salt], food[Greek]"] == ((greek, bare) if keep_errors else (greek,))
+    assert made.get("name[Salt], eatType[pub], food[Greek]") == (None if keep_errors else (greek,))
 
 
 def test_the_same_seed_makes_the_same_bytes(tmp_path: Path) -> None:
