@@ -65,7 +65,10 @@ def test_bits_per_character_follow_from_loss_and_text(prepared: Path, tmp_path: 
 
 
 def test_a_run_under_way_is_shown_as_far_as_it_is(prepared: Path, tmp_path: Path) -> None:
-    curve = read_curve(write_run(prepared, tmp_path / "run", steps=3))
+    run = write_run(prepared, tmp_path / "run", steps=3)
+    with (run / "metrics.jsonl").open("a") as stream:
+        stream.write('{"step": 4, "tok')  # a line that is being written
+    curve = read_curve(run)
     assert not curve.finished
     assert (curve.last["step"], figures(curve)["tokens"]) == (2, 200)
     assert "under way" in table([figures(curve)])
