@@ -96,7 +96,10 @@ def run_task(task: Task[Model], identity: dict[str, Any]) -> dict[str, Any]:
 
 def greedy_samples(task: Task[Model], run: Run[Model], count: int) -> list[dict[str, str]]:
     """Greedy answers to the first dev prompts; of plain text, how the model goes on from its openings."""
-    asked = [_asked(group) for group in run.dev_groups[:count]]
+    first_of: dict[str, Group] = {}  # a long text is several groups; its first is enough
+    for number, group in enumerate(run.dev_groups):
+        first_of.setdefault(group.ids[0] or str(number), group)
+    asked = [_asked(group) for group in list(first_of.values())[:count]]
     if not asked:
         return []
     tokenizer, prompts = task.tokenizer, [prompt for prompt, _ in asked]
