@@ -64,9 +64,9 @@ def png(panels: Sequence[Panel], path: Path) -> None:
             figure.savefig(temporary, format="png", dpi=160, metadata={"Software": None})
 
 
-def log_ticks(axis: Axis, limits: tuple[float, float]) -> None:
+def log_ticks(axis: Axis) -> None:
     """Ticks of a logarithmic axis as people say them (200 k, 1 M); more of them where it is short."""
-    low, high = limits
+    low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1,) if high > 300 * low else (1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(_short_number))
     axis.set_minor_formatter(NullFormatter())

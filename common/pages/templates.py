@@ -22,12 +22,12 @@ def environment(folder: Path, *, autoescape: bool) -> Environment:
 
 
 def style() -> dict[str, Markup]:
-    """What a page's `<style>` is made of: `css`, and the variables `light`, `dark` and `sans`."""
+    """`css`, what a page's `<style>` begins with: the colours of both themes, and the shared rules."""
+    light = f"--sans:{SANS};--ground:#f5f6f8;--good:#0f8a5f;--warn:#a15c07;{css_variables(LIGHT)}"
+    dark = f"--ground:#0d1115;--good:#43c793;--warn:#e0a341;{css_variables(DARK)}"
+    rules = Path(__file__).with_name("style.css").read_text()
     return {
-        "css": Markup(Path(__file__).with_name("style.css").read_text()),
-        "light": Markup(css_variables(LIGHT)),
-        "dark": Markup(css_variables(DARK)),
-        "sans": Markup(SANS),
+        "css": Markup(f":root{{{light}}}\n@media (prefers-color-scheme:dark){{:root{{{dark}}}}}\n{rules}")
     }
 
 

@@ -72,7 +72,7 @@ class Plots:
                     )  # fmt: skip
             axes.set(xlabel=axis_label(x), ylabel=axis_label(y), xscale="log")
             axes.margins(x=0.12)
-            log_ticks(axes.xaxis, axes.get_xlim())
+            log_ticks(axes.xaxis)
             tops = [y.figures[key].ci95[1] or y.figures[key].value for key in keys]
             bottoms = [max(floor, y.figures[key].ci95[0] or y.figures[key].value) for key in keys]
             span = (max(tops) - min(bottoms)) or 1.0

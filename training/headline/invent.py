@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training.headline.pairs import Pairs, usual_order
+from training.headline.pairs import Pairs, usual_order, values_of
 from training.headline.swap import KIND_SLOT
 
 
@@ -23,7 +23,7 @@ def invented(groups: Sequence[Pairs], count: int, seed: int) -> list[Pairs]:
     attributes that it lacks, with values that occur; its kind of place is drawn evenly among all kinds.
     """
     rng = np.random.default_rng(seed)
-    order, values = usual_order(groups), _values(groups)
+    order, values = usual_order(groups), values_of(groups)
     sizes = np.array([len(pairs.attributes) for pairs in groups])
     long = [pairs for pairs in groups if len(pairs.attributes) >= np.median(sizes)]
     known = {pairs.key for pairs in groups}
@@ -53,12 +53,3 @@ def _extended(
         if free:
             found[slot] = str(rng.choice(free))
     return {slot: found[slot] for slot in order if slot in found}
-
-
-def _values(groups: Sequence[Pairs]) -> dict[str, list[str]]:
-    """Slot to the values that occur, sorted."""
-    found: dict[str, set[str]] = {}
-    for pairs in groups:
-        for slot, value in pairs.attributes.items():
-            found.setdefault(slot, set()).add(value)
-    return {slot: sorted(values) for slot, values in found.items()}

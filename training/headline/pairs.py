@@ -70,6 +70,15 @@ def usual_order(groups: Sequence[Pairs]) -> list[str]:
     return sorted(places, key=lambda slot: sum(places[slot]) / len(places[slot]))
 
 
+def values_of(groups: Sequence[Pairs]) -> dict[str, list[str]]:
+    """Slot to the values that occur, sorted."""
+    found: dict[str, set[str]] = {}
+    for pairs in groups:
+        for slot, value in pairs.attributes.items():
+            found.setdefault(slot, set()).add(value)
+    return {slot: sorted(values) for slot, values in found.items()}
+
+
 def write_data(folder: Path, train: Iterable[Pairs], source: Path, dev: Sequence[Pairs] | None = None) -> int:
     """A data set with `train` as its training split; returns its rows.
 

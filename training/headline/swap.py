@@ -19,7 +19,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from training.headline.pairs import Pairs
+from training.headline.pairs import Pairs, values_of
 
 FREE_SLOTS = ("name", "near")
 """Names: any one can take the place of any other."""
@@ -36,13 +36,9 @@ class ValueSwapper:
     @classmethod
     def of(cls, groups: Sequence[Pairs], fixed: Collection[str] = ()) -> ValueSwapper:
         """With the values that occur in `groups`, but for the `fixed` ones."""
+        known = values_of(groups)
         slots = (KIND_SLOT, *FREE_SLOTS)
-        return cls(
-            {
-                s: sorted({p.attributes[s] for p in groups if s in p.attributes}.difference(fixed))
-                for s in slots
-            }
-        )
+        return cls({slot: [v for v in known.get(slot, []) if v not in fixed] for slot in slots})
 
     def swap(self, pairs: Pairs, rng: np.random.Generator) -> Pairs | None:
         """The pairs with other values; None where no text has the old values word for word."""

@@ -15,14 +15,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from training.headline.pairs import Pairs, usual_order
+from training.headline.pairs import Pairs, usual_order, values_of
 from training.headline.swap import KIND_SLOT, says
 
 
 def told_kinds(groups: Sequence[Pairs]) -> list[Pairs]:
     """For the inputs without a kind of place: inputs that ask for the one kind that texts tell."""
-    kinds = sorted({pairs.attributes[KIND_SLOT] for pairs in groups if KIND_SLOT in pairs.attributes})
-    order = usual_order(groups)
+    kinds, order = values_of(groups).get(KIND_SLOT, []), usual_order(groups)
     found: list[Pairs] = []
     for pairs in groups:
         if KIND_SLOT in pairs.attributes:

@@ -63,15 +63,15 @@ class Curve:
         """Bits per character at `loss`."""
         return loss / math.log(2) / self.characters_per_token
 
-    def grown(self) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
-        """Each prompt's last sample, and its samples after the first, about half of, and all evaluations."""
+    def grown(self) -> list[list[dict[str, Any]]]:
+        """Each prompt's samples after the first, about half of, and all evaluations."""
         steps = sorted({sample["step"] for sample in self.samples})
         shown = {steps[i] for i in (0, len(steps) // 2, -1)} if steps else set()
         by_prompt: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for sample in self.samples:
             if sample["step"] in shown:
                 by_prompt.setdefault((sample["prompt"], sample["reference"]), []).append(sample)
-        return [(samples[-1], samples) for samples in by_prompt.values()]
+        return list(by_prompt.values())
 
 
 def read_curve(folder: Path) -> Curve:

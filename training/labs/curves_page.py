@@ -48,7 +48,7 @@ def panels(curves: Sequence[Curve]) -> list[Panel]:
     def perplexity(axes: Axes, theme: Theme) -> None:
         _draw(axes, theme, curves, lambda _, loss: math.exp(loss), with_training=True)
         axes.set(ylabel="perplexity", yscale="log")
-        log_ticks(axes.yaxis, axes.get_ylim())
+        log_ticks(axes.yaxis)
 
     def bits(axes: Axes, theme: Theme) -> None:
         _draw(axes, theme, curves, Curve.bits, with_training=False)
@@ -83,7 +83,7 @@ def _draw(
             "o-", color=colour, lw=1.5, markersize=3.5, label=curve.name,
         )  # fmt: skip
     axes.set(xscale="log", xlabel="tokens seen")
-    log_ticks(axes.xaxis, axes.get_xlim())
+    log_ticks(axes.xaxis)
     axes.legend(fontsize=8.5, frameon=False, labelcolor=theme.ink)
 
 
@@ -94,6 +94,5 @@ def smoothed(steps: Sequence[dict[str, Any]]) -> tuple[list[float], list[float]]
     edges = np.geomspace(tokens[0], tokens[-1], _SMOOTHED + 1)
     stretch = np.clip(np.searchsorted(edges, tokens, side="right"), 1, _SMOOTHED)
     groups = [np.flatnonzero(stretch == one) for one in np.unique(stretch)]
-    return [float(tokens[group].mean()) for group in groups], [
-        float(losses[group].mean()) for group in groups
-    ]
+    means = [[float(values[group].mean()) for group in groups] for values in (tokens, losses)]
+    return means[0], means[1]

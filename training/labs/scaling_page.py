@@ -23,12 +23,12 @@ TEMPLATES = Path(__file__).parent / "templates"
 def write_page(config: ScalingConfig, runs: list[LabRun], readings: list[Reading]) -> list[Path]:
     """Draw the plots and write `<output>/index.html`; returns what was written. Raises FileError."""
     chosen = next(reading for reading in readings if reading.count == config.parameters)
-    *inside, held_out = [run.parameters(chosen.count) for run in runs]
+    *smaller, largest = [run.parameters(chosen.count) for run in runs]
     drawn = panels(runs, chosen)
     template = templates.environment(TEMPLATES, autoescape=True).get_template("scaling.html.j2")
     page = template.render(
         config=config, runs=runs, readings=readings, chosen=chosen, held_out=runs[-1],
-        larger=held_out / max(inside),
+        larger=largest / max(smaller),
         plots=[(panel, Markup(svg(panel))) for panel in drawn], machine=this_machine(),
         versions=versions(("torch", "scipy")), command=command_line(),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"), **templates.style(),

@@ -70,7 +70,7 @@ def loss_against_compute(axes: Axes, theme: Theme, runs: Sequence[LabRun], readi
 def _finish_compute_axes(axes: Axes, theme: Theme) -> None:
     axes.set(xscale="log", yscale="log", xlabel="compute 6 N D, FLOPs", ylabel="dev loss, nats per token")
     _plain_loss_ticks(axes)
-    log_ticks(axes.xaxis, axes.get_xlim())
+    log_ticks(axes.xaxis)
     _legend(axes, theme, "parameters")
 
 
@@ -98,7 +98,7 @@ def loss_at_equal_compute(axes: Axes, theme: Theme, runs: Sequence[LabRun], read
         if sizes[0] <= best[0] <= sizes[-1]:
             axes.plot(best[0], law.loss(*best), "v", color=colour, markersize=7)
     axes.set(xscale="log", xlabel="parameters N", ylabel="dev loss, nats per token")
-    log_ticks(axes.xaxis, axes.get_xlim())
+    log_ticks(axes.xaxis)
     _legend(axes, theme)
 
 

@@ -76,7 +76,7 @@ def test_a_run_under_way_is_shown_as_far_as_it_is(prepared: Path, tmp_path: Path
 
 def test_samples_are_shown_as_they_grew(prepared: Path, tmp_path: Path) -> None:
     grown = read_curve(write_run(prepared, tmp_path / "run")).grown()
-    assert [(last["prompt"], [sample["step"] for sample in samples]) for last, samples in grown] == [
+    assert [(samples[-1]["prompt"], [sample["step"] for sample in samples]) for samples in grown] == [
         ("Once", [2, 4, 6]), ("Then", [2, 4, 6]),
     ]  # fmt: skip
 
